@@ -56,10 +56,14 @@ type RecordHeader struct {
 	Flows     []FlowID // routed at intake, never again
 }
 
-// Affected is another person the record says something about, and where.
+// Affected is another person the record says something about, and where in
+// the tree. An alias is no further person: it is another known id of whoever
+// stands at that place, not (yet) linked; only the restrictions recorded under
+// it bind the record (protocol.md 2.3).
 type Affected struct {
 	Subject SubjectID
 	Place   Pointer
+	Alias   bool
 }
 
 // AppendHeader appends the binary form of h to dst. The form is fixed (golden
@@ -101,15 +105,12 @@ func appendRecord(dst []byte, r *RecordHeader, numbers map[string]uint16) []byte
 	dst = binary.BigEndian.AppendUint32(dst, r.Line)
 	dst = binary.BigEndian.AppendUint16(dst, numbers[string(r.Type)])
 	dst = binary.BigEndian.AppendUint16(dst, numbers[r.Version])
-	thing := byte(0)
-	if r.Thing {
-		thing = 1
-	}
-	dst = append(dst, thing)
+	dst = append(dst, flag(r.Thing))
 	dst = append(dst, r.Principal[:]...)
 	dst = append(dst, byte(len(r.Affected)))
 	for _, a := range r.Affected {
 		dst = append(dst, a.Subject[:]...)
+		dst = append(dst, flag(a.Alias))
 		dst = appendText(dst, string(a.Place))
 	}
 	dst = append(dst, byte(len(r.Flows)))
@@ -175,6 +176,13 @@ func (h *Header) names() ([]string, map[string]uint16) {
 		numbers[s] = uint16(i)
 	}
 	return table, numbers
+}
+
+func flag(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func appendText(dst []byte, s string) []byte {
@@ -278,11 +286,12 @@ func (r *reader) record(out *RecordHeader, table []string) {
 	out.Version = r.name(table)
 	out.Thing = r.uint(1) == 1
 	r.fixed(out.Principal[:])
-	if n := r.count(1, 18); n > 0 {
+	if n := r.count(1, 19); n > 0 {
 		out.Affected = make([]Affected, n)
 	}
 	for i := range out.Affected {
 		r.fixed(out.Affected[i].Subject[:])
+		out.Affected[i].Alias = r.uint(1) == 1
 		out.Affected[i].Place = Pointer(r.text())
 	}
 	if n := r.count(1, 2); n > 0 {
