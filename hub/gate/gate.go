@@ -1,0 +1,241 @@
+package gate
+
+import (
+	"time"
+
+	"raccordo/hub/exchange"
+)
+
+// Question is everything about one record and one flow that a decision may
+// depend on, apart from facts.
+type Question struct {
+	Clause     *Clause // nil: the flow is no longer in the network
+	Recipient  *Recipient
+	Subjects   []Subject            // the principal first
+	Present    exchange.CategorySet // categories in the record that the mapping reads, of code values too
+	Condition  bool                 // the clause's own condition, evaluated on the record
+	ReceivedAt time.Time            // holds count from here
+}
+
+// Subject is one person (or thing) of the record.
+type Subject struct {
+	ID       exchange.SubjectID
+	Part     exchange.Part
+	Prunable bool // the mapping can leave this affected person out
+}
+
+// Scope names what one consent is about: one is in force per subject, purpose
+// and recipient body in a role (protocol.md 8.2).
+type Scope struct {
+	Purpose exchange.PurposeID
+	Body    exchange.BodyID
+	Role    exchange.Role
+}
+
+// Standing is how a consent stands, over linked ids, at one moment.
+type Standing struct {
+	Reason     exchange.Reason      // permitted, or why not
+	Seq        uint64               // of the entry it rests on, 0 if none was ever recorded
+	Categories exchange.CategorySet // what a permitting consent covers; empty covers the clause's
+}
+
+// Facts are read inside the transaction that writes the claim, and ahead of it
+// on a snapshot.
+type Facts interface {
+	// Now is ledger time.
+	Now() time.Time
+	// Stopped reports the stop switch.
+	Stopped() bool
+	// Consent is the standing of s's consent for a scope.
+	Consent(s exchange.SubjectID, scope Scope) Standing
+	// Dossier is the sequence of an open dossier of body in a role on s with
+	// the capacity, 0 if there is none.
+	Dossier(s exchange.SubjectID, body exchange.BodyID, role exchange.Role, capacity string) uint64
+}
+
+// Event is what a held record waits for.
+type Event uint8
+
+// The events. The zero value waits for nothing.
+const (
+	EventNone Event = iota
+	EventConsent
+	EventDossier
+	EventResume // disclosures are stopped
+)
+
+// Decision is the outcome for the record and for each subject, in the order of
+// the question. It is a value: the ledger stores it.
+type Decision struct {
+	Outcome    exchange.Outcome
+	Reason     exchange.Reason
+	Categories exchange.CategorySet // what may leave; empty unless permitted
+	Subjects   []SubjectDecision
+	Event      Event              // if held
+	Await      exchange.SubjectID // whose event
+	Until      time.Time          // deadline of the hold
+}
+
+// SubjectDecision is the part of one subject.
+type SubjectDecision struct {
+	Outcome exchange.Outcome
+	Reason  exchange.Reason
+	Basis   uint64 // sequence of the consent entry relied on
+	Dossier uint64 // sequence of the dossier entry relied on
+	Pruned  bool   // left out of what is disclosed
+}
+
+// Pruned are the indexes into Question.Subjects that must be left out.
+func (d *Decision) Pruned() []int {
+	var out []int
+	for i := range d.Subjects {
+		if d.Subjects[i].Pruned {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// Same reports whether two decisions release the same to the same end, so that
+// what was prepared under one may leave under the other. Sequences of bases
+// may differ: a renewed consent permits the same bytes.
+func (d *Decision) Same(o *Decision) bool {
+	if d.Outcome != o.Outcome || d.Categories != o.Categories || len(d.Subjects) != len(o.Subjects) {
+		return false
+	}
+	for i := range d.Subjects {
+		if d.Subjects[i].Pruned != o.Subjects[i].Pruned {
+			return false
+		}
+	}
+	return true
+}
+
+// Decide answers q under facts. Over several subjects withhold beats hold
+// beats permit; a prunable person who is not permitted is pruned instead.
+func Decide(q *Question, facts Facts) Decision {
+	now := facts.Now()
+	if d, done := whole(q, facts, now); done {
+		return d
+	}
+	d := Decision{Outcome: exchange.OutcomePermit, Reason: exchange.ReasonPermitted, Categories: q.Clause.Categories,
+		Subjects: make([]SubjectDecision, len(q.Subjects))}
+	for i := range q.Subjects {
+		s, event, covered := person(q, &q.Subjects[i], facts)
+		if s.Outcome != exchange.OutcomePermit && q.Subjects[i].Prunable && i > 0 {
+			s.Pruned, s.Outcome, s.Reason = true, exchange.OutcomeWithhold, exchange.ReasonPruned
+		}
+		d.Subjects[i] = s
+		if s.Pruned {
+			continue
+		}
+		if worse(s.Outcome, d.Outcome) {
+			d.Outcome, d.Reason = s.Outcome, s.Reason
+			d.Event, d.Await = event, q.Subjects[i].ID
+		}
+		if !covered.Empty() {
+			d.Categories = d.Categories.Intersect(covered)
+		}
+	}
+	return finish(q, d, now)
+}
+
+// whole decides what holds for every subject alike.
+func whole(q *Question, facts Facts, now time.Time) (Decision, bool) {
+	switch {
+	case q.Clause == nil || q.Recipient == nil:
+		return same(q, exchange.OutcomeWithhold, exchange.ReasonFlowEnded), true
+	case !q.Clause.InForce.Contains(now):
+		return same(q, exchange.OutcomeWithhold, exchange.ReasonClauseNotInForce), true
+	case !q.Recipient.Holds(now):
+		return same(q, exchange.OutcomeWithhold, exchange.ReasonRoleNotHeld), true
+	case !q.Condition:
+		return same(q, exchange.OutcomeWithhold, exchange.ReasonConditionNotMet), true
+	case facts.Stopped():
+		// Not withheld: the switch is an emergency brake, nothing is lost by it.
+		d := same(q, exchange.OutcomeHold, exchange.ReasonStopped)
+		d.Event = EventResume
+		return d, true
+	}
+	return Decision{}, false
+}
+
+func same(q *Question, o exchange.Outcome, r exchange.Reason) Decision {
+	d := Decision{Outcome: o, Reason: r, Subjects: make([]SubjectDecision, len(q.Subjects))}
+	for i := range d.Subjects {
+		d.Subjects[i] = SubjectDecision{Outcome: o, Reason: r}
+	}
+	return d
+}
+
+// person decides one subject; covered are the categories a consent names.
+func person(q *Question, s *Subject, facts Facts) (SubjectDecision, Event, exchange.CategorySet) {
+	d := SubjectDecision{Outcome: exchange.OutcomePermit, Reason: exchange.ReasonPermitted}
+	var covered exchange.CategorySet
+	if s.Part == exchange.PartThing {
+		return d, EventNone, covered
+	}
+	scope := Scope{q.Clause.Purpose, q.Recipient.Body, q.Recipient.Role}
+	standing := facts.Consent(s.ID, scope)
+	if s.Part == exchange.PartAlias {
+		// Only a restriction recorded under the other id binds, not silence.
+		if q.Clause.NeedsConsent() && restricts(standing.Reason) {
+			d.Outcome, d.Reason, d.Basis = exchange.OutcomeWithhold, standing.Reason, standing.Seq
+		}
+		return d, EventNone, covered
+	}
+	if q.Clause.NeedsConsent() {
+		d.Basis, d.Reason = standing.Seq, standing.Reason
+		covered = standing.Categories
+		switch {
+		case standing.Reason == exchange.ReasonPermitted:
+		case standing.Reason == exchange.ReasonConsentMissing && q.Clause.Hold > 0:
+			d.Outcome = exchange.OutcomeHold
+			return d, EventConsent, covered
+		default:
+			d.Outcome = exchange.OutcomeWithhold
+			return d, EventNone, covered
+		}
+	}
+	if q.Clause.Dossier != "" {
+		d.Dossier = facts.Dossier(s.ID, q.Recipient.Body, q.Recipient.Role, q.Clause.Dossier)
+		if d.Dossier == 0 {
+			d.Outcome, d.Reason = exchange.OutcomeWithhold, exchange.ReasonNoDossier
+			return d, EventNone, covered
+		}
+	}
+	return d, EventNone, covered
+}
+
+func restricts(r exchange.Reason) bool {
+	switch r {
+	case exchange.ReasonConsentRefused, exchange.ReasonConsentWithdrawn, exchange.ReasonConsentRevoked:
+		return true
+	}
+	return false
+}
+
+// worse reports whether a outweighs b: withhold beats hold beats permit.
+func worse(a, b exchange.Outcome) bool {
+	rank := [...]int{exchange.OutcomePermit: 0, exchange.OutcomeHold: 1, exchange.OutcomeWithhold: 2, exchange.OutcomeDeny: 3}
+	return rank[a] > rank[b]
+}
+
+func finish(q *Question, d Decision, now time.Time) Decision {
+	switch d.Outcome {
+	case exchange.OutcomeHold:
+		d.Categories = exchange.CategorySet{}
+		d.Until = q.ReceivedAt.Add(q.Clause.Hold)
+		if !now.Before(d.Until) {
+			d.Outcome, d.Reason, d.Event = exchange.OutcomeWithhold, exchange.ReasonHoldExpired, EventNone
+		}
+	case exchange.OutcomePermit:
+		if !q.Present.Empty() && q.Present.Intersect(d.Categories).Empty() {
+			d.Outcome, d.Reason = exchange.OutcomeWithhold, exchange.ReasonCategoryForbidden
+			d.Categories = exchange.CategorySet{}
+		}
+	default:
+		d.Categories = exchange.CategorySet{}
+	}
+	return d
+}
