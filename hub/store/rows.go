@@ -138,7 +138,11 @@ type WaitingRow struct {
 	Record    exchange.RecordID
 	System    exchange.SystemID // recipient
 	Producer  exchange.SystemID
+	Body      exchange.BodyID // of the producer
 	LaneKey
+	Disclosure exchange.DisclosureID // of (record, flow); a fetcher's acknowledgement names it
+	Name       string                // what the recipient's protocol calls it, "" if nothing; unique per system
+
 	Event    Event
 	Subject  exchange.SubjectID // whose event
 	Reason   exchange.Reason    // why it waits
@@ -151,9 +155,8 @@ type WaitingRow struct {
 	ReceivedAt int64 // Unix milliseconds, as all times here
 	Deadline   int64
 	NotBefore  int64
-	Lease      int64  // a fetched row is not given out again before
-	Fetchable  int64  // ts_flusso: strictly increasing per recipient system, 0 until fetchable
-	Number     uint64 // daily progressive of fetchable rows
+	Lease      int64 // a fetched row is not given out again before
+	Fetchable  int64 // strictly increasing per recipient system and producing body, 0 until fetchable
 
 	Header []byte // exchange.Header with the one record, see exchange.AppendHeader
 	Sealed []byte // canonical record; AAD is the header

@@ -89,6 +89,7 @@ type LedgerTx interface {
 // WaitingQuery selects rows of one recipient system.
 type WaitingQuery struct {
 	System exchange.SystemID
+	Body   exchange.BodyID // only rows pushed by this body; "" for any (fetches only)
 	Limit  int
 	Now    int64 // Unix milliseconds
 }
@@ -112,7 +113,9 @@ type ReadTx interface {
 	// FetchableSince are rows that wait for a fetch, claimed or not, with
 	// Fetchable greater than since, in its order, one per queue.
 	FetchableSince(q WaitingQuery, since int64) ([]WaitingRow, error)
-	WaitingByRecords(system exchange.SystemID, pairs []RecordFlow) ([]WaitingRow, error)
+	// WaitingNamed are the system's rows with one of the disclosure ids or one
+	// of the names, whatever they wait for.
+	WaitingNamed(system exchange.SystemID, disclosures []exchange.DisclosureID, names []string) ([]WaitingRow, error)
 	// WaitingCount counts rows per recipient system.
 	WaitingCount() (map[exchange.SystemID]int, error)
 	// StaleConsentWaits are idle rows that wait for a consent although one
@@ -121,6 +124,9 @@ type ReadTx interface {
 
 	ParkedList(after uint64, limit int) ([]ParkedRow, error)
 	ConsentByID(id exchange.ConsentID) (ConsentRow, error)
+	// ExpiringConsents counts, among consents whose status permits, those that
+	// expire in (from, to] and all that have not expired at from.
+	ExpiringConsents(from, to int64) (expiring, all int, err error)
 	DossierByID(id exchange.DossierID) (DossierRow, error)
 	DossierList(subject exchange.SubjectID) ([]DossierRow, error)
 
@@ -140,12 +146,6 @@ type ReadTx interface {
 	Evidence(id exchange.ConsentID) ([]byte, error)
 	// Suspects counts, per record, the unclean deaths while it was under work.
 	Suspects() (map[exchange.RecordID]int, error)
-}
-
-// RecordFlow names one (record, flow).
-type RecordFlow struct {
-	Record exchange.RecordID
-	Flow   exchange.FlowID
 }
 
 // ConflictRow is two known ids that one record gave for one person; an
