@@ -181,7 +181,7 @@ func troubleOf(err error, begun bool) Trouble {
 		network net.Error
 		verify  *tls.CertificateVerificationError
 		record  tls.RecordHeaderError
-		alert   tls.AlertError
+		op      *net.OpError
 	)
 	switch {
 	case errors.Is(err, ErrAddress):
@@ -192,7 +192,7 @@ func troubleOf(err error, begun bool) Trouble {
 		return TroubleCancelled
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
 		return TroubleTimeout
-	case errors.As(err, &verify), errors.As(err, &record), errors.As(err, &alert):
+	case errors.As(err, &verify), errors.As(err, &record), errors.As(err, &op) && op.Op == "remote error":
 		return TroubleTLS
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return TroubleConnect
