@@ -101,6 +101,8 @@ type ReadTx interface {
 	Entries(from uint64, max int) ([]StoredEntry, error)
 	AllCursors() (map[CursorKey]Cursor, error)
 	OpenClaims() ([]Claim, error)
+	Waiting(ids []uint64) ([]WaitingRow, error)
+	Parked(ids []uint64) ([]ParkedRow, error)
 
 	// Due are the heads of queues that can be drained: ready, or retry whose
 	// time has come, idle, in order of ID. Rows that wait for a fetch are not.
