@@ -29,8 +29,8 @@
 // is therefore a [connectors.Namer]: the hub asks it when it queues the record,
 // draws the number from a durable counter per series, stores the name with the
 // row and hands it to the encoder. The official example has eight digits where
-// its own description says seven: names are written with seven and accepted in
-// /esiti with any.
+// its own description says seven: names are written with seven and read in
+// /esiti with either.
 //
 // # Esiti
 //

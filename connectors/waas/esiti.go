@@ -5,6 +5,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"regexp"
 	"time"
 
 	"raccordo/connectors"
@@ -36,7 +37,7 @@ func (s *service) outcomes(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusBadRequest, "the body could not be read", 0)
 		return
 	}
-	acks, rule := parseOutcomes(body)
+	acks, unknown, rule := parseOutcomes(body)
 	if rule != "" {
 		problem(w, http.StatusBadRequest, rule, 0)
 		return
@@ -51,53 +52,62 @@ func (s *service) outcomes(w http.ResponseWriter, r *http.Request) {
 			s.failed(w, "esiti", err)
 			return
 		}
-		unknown := 0
 		for _, result := range results {
 			if result == connectors.AckUnknown {
 				unknown++
 			}
 		}
-		if unknown > 0 {
-			s.outlet.settings.Metrics.Count(connectors.EventUnknownDisclosure, unknown)
-		}
+	}
+	if unknown > 0 {
+		s.outlet.settings.Metrics.Count(connectors.EventUnknownDisclosure, unknown)
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusNoContent)
 }
 
+// flowID is what an id_flusso looks like; nothing else can be one of ours. The
+// official example has eight digits at the end where its description says
+// seven.
+var flowID = regexp.MustCompile(`^[A-Z][0-9]{3}\.(PS|SINBA)\.[0-9]{8}\.[0-9]{7,8}$`)
+
 // parseOutcomes reads ElencoEsiti: no further member beside elenco_esiti, at
 // most 100 elements, each with its required members. Members of an element that
 // are not known are ignored, as the schema of EsitoFlusso leaves them open. The
-// rule names the member, never its value.
-func parseOutcomes(body []byte) (acks []connectors.Ack, rule string) {
+// rule names the member, never its value; unknown counts the outcomes about
+// what cannot be an id of ours.
+func parseOutcomes(body []byte) (acks []connectors.Ack, unknown int, rule string) {
 	v, err := connectors.ParseJSON(body)
 	if err != nil {
-		return nil, "the body must be one JSON object without repeated members"
+		return nil, 0, "the body must be one JSON object without repeated members"
 	}
 	object, ok := v.(map[string]any)
 	if !ok {
-		return nil, "the body must be an object"
+		return nil, 0, "the body must be an object"
 	}
 	list, present := object["elenco_esiti"]
 	if len(object) > 1 || (len(object) == 1 && !present) {
-		return nil, "the body may only have the member elenco_esiti"
+		return nil, 0, "the body may only have the member elenco_esiti"
 	}
 	if !present {
-		return nil, ""
+		return nil, 0, ""
 	}
 	elements, ok := list.([]any)
 	if !ok || len(elements) > maxOutcomes {
-		return nil, "elenco_esiti must be a list of at most 100 elements"
+		return nil, 0, "elenco_esiti must be a list of at most 100 elements"
 	}
 	acks = make([]connectors.Ack, 0, len(elements))
 	for _, e := range elements {
 		ack, rule := parseOutcome(e)
-		if rule != "" {
-			return nil, rule
+		switch {
+		case rule != "":
+			return nil, 0, rule
+		case flowID.MatchString(ack.Name):
+			acks = append(acks, ack)
+		default:
+			unknown++
 		}
-		acks = append(acks, ack)
 	}
-	return acks, ""
+	return acks, unknown, ""
 }
 
 func parseOutcome(v any) (ack connectors.Ack, rule string) {
