@@ -66,7 +66,11 @@ func (l *linter) schema(v any, u use) (*node, map[string]any) {
 		l.strangers(m, u, allKeywords())
 		return nil, nil
 	}
-	l.strangers(m, u, slices.Concat(anyTypeKeywords, annotationKeywords, typeKeywords[n.kind]))
+	known := slices.Concat(anyTypeKeywords, annotationKeywords, typeKeywords[n.kind])
+	if !n.leaf() { // whole objects and arrays are not compared
+		known = slices.DeleteFunc(known, func(key string) bool { return key == "enum" || key == "const" })
+	}
+	l.strangers(m, u, known)
 	switch n.kind {
 	case typeObject:
 		l.object(m, u, n, out)

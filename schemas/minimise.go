@@ -18,8 +18,8 @@ type ValueCategories func(path, value string) exchange.CategorySet
 // of an array move up when one goes). What the schema does not know is dropped
 // too, named by its object.
 func (s *Schema) Minimise(tree exchange.Tree, permitted exchange.CategorySet, values ValueCategories) (out exchange.Tree, dropped []exchange.Pointer) {
-	m := minimiser{permitted: permitted, values: values}
-	v, keep := m.visit(s.root, tree.Value(), nil)
+	m := minimiser{permitted: permitted, values: values, path: make([]step, 0, 16)}
+	v, keep := m.visit(s.root, tree.Value())
 	if !keep {
 		v = map[string]any{}
 	}
@@ -38,30 +38,41 @@ func (s *Schema) Categories(tree exchange.Tree, values ValueCategories) exchange
 type minimiser struct {
 	permitted exchange.CategorySet
 	values    ValueCategories
+	path      []step // where visit is
 	dropped   []exchange.Pointer
 }
 
+// below visits the child at s.
+func (m *minimiser) below(n *node, v any, s step) (any, bool) {
+	m.path = append(m.path, s)
+	out, keep := m.visit(n, v)
+	m.path = m.path[:len(m.path)-1]
+	return out, keep
+}
+
+func (m *minimiser) drop() { m.dropped = append(m.dropped, pointerTo(m.path)) }
+
 // visit answers what stays of v and whether anything does.
-func (m *minimiser) visit(n *node, v any, at *trail) (any, bool) {
+func (m *minimiser) visit(n *node, v any) (any, bool) {
 	switch x := v.(type) {
 	case map[string]any:
 		if n.kind == typeObject {
-			return m.object(n, x, at)
+			return m.object(n, x)
 		}
 	case []any:
 		if n.kind == typeArray {
-			return m.array(n, x, at)
+			return m.array(n, x)
 		}
 	default:
 		if n.fits(v) && n.categories(v, m.values).Within(m.permitted) {
 			return v, true
 		}
 	}
-	m.dropped = append(m.dropped, at.pointer())
+	m.drop()
 	return nil, false
 }
 
-func (m *minimiser) object(n *node, x map[string]any, at *trail) (any, bool) {
+func (m *minimiser) object(n *node, x map[string]any) (any, bool) {
 	out, known, copied := x, 0, false
 	change := func(name string, v any, keep bool) {
 		if !copied {
@@ -80,7 +91,7 @@ func (m *minimiser) object(n *node, x map[string]any, at *trail) (any, bool) {
 		}
 		known++
 		before := len(m.dropped)
-		next, keep := m.visit(n.props[name], v, &trail{up: at, key: name})
+		next, keep := m.below(n.props[name], v, step{key: name})
 		if !keep || len(m.dropped) != before {
 			change(name, next, keep)
 		}
@@ -91,17 +102,17 @@ func (m *minimiser) object(n *node, x map[string]any, at *trail) (any, bool) {
 				change(name, nil, false)
 			}
 		}
-		m.dropped = append(m.dropped, at.pointer())
+		m.drop()
 	}
 	return out, len(out) > 0 || len(x) == 0
 }
 
-func (m *minimiser) array(n *node, x []any, at *trail) (any, bool) {
+func (m *minimiser) array(n *node, x []any) (any, bool) {
 	out := x
 	changed := false
 	for i, v := range x {
 		before := len(m.dropped)
-		next, keep := m.visit(n.item, v, &trail{up: at, index: i})
+		next, keep := m.below(n.item, v, step{index: i})
 		if !changed && (!keep || len(m.dropped) != before) {
 			changed = true
 			out = append(make([]any, 0, len(x)), x[:i]...)

@@ -30,6 +30,18 @@ type step struct {
 	known bool
 }
 
+// pointerTo spells a path out.
+func pointerTo(path []step) (at exchange.Pointer) {
+	for _, s := range path {
+		if s.key == "" {
+			at = at.Index(s.index)
+		} else {
+			at = at.Append(s.key)
+		}
+	}
+	return at
+}
+
 type pair struct {
 	key   string
 	fold  uint64
@@ -252,18 +264,12 @@ func (p *parser) member(base int) bool {
 // pointer is the way to the value being read, cut before the first key that no
 // schema knows.
 func (p *parser) pointer() exchange.Pointer {
-	var at exchange.Pointer
-	for _, s := range p.path {
-		switch {
-		case s.key == "":
-			at = at.Index(s.index)
-		case s.known:
-			at = at.Append(s.key)
-		default:
-			return at
+	for i, s := range p.path {
+		if s.key != "" && !s.known {
+			return pointerTo(p.path[:i])
 		}
 	}
-	return at
+	return pointerTo(p.path)
 }
 
 func (p *parser) fail(code exchange.Code, reason exchange.Reason, rule string) bool {

@@ -138,25 +138,37 @@ func bounded(faults []exchange.Fault) []exchange.Fault {
 }
 
 // judge runs the checks beyond the schema on a tree that fits it.
-func (s *Schema) judge(v any) (faults []exchange.Fault) {
+func (s *Schema) judge(v any) []exchange.Fault {
 	if !s.root.judged {
 		return nil
 	}
-	s.root.judge(v, nil, &faults)
-	if len(faults) == 0 {
+	j := judge{}
+	j.visit(s.root, v)
+	if len(j.faults) == 0 {
 		return nil
 	}
-	return bounded(faults)
+	return bounded(j.faults)
 }
 
-func (n *node) judge(v any, at *trail, faults *[]exchange.Fault) {
+// judge walks to the places that have checks.
+type judge struct {
+	path   []step
+	faults []exchange.Fault
+}
+
+func (j *judge) below(n *node, v any, s step) {
+	j.path = append(j.path, s)
+	j.visit(n, v)
+	j.path = j.path[:len(j.path)-1]
+}
+
+func (j *judge) visit(n *node, v any) {
 	if v == nil {
 		return
 	}
 	for _, c := range n.checks {
-		rule, warning := askCheck(c.check, v)
-		if rule != "" {
-			*faults = append(*faults, exchange.Fault{Pointer: at.pointer(), Rule: rule, Warning: warning})
+		if rule, warning := askCheck(c.check, v); rule != "" {
+			j.faults = append(j.faults, exchange.Fault{Pointer: pointerTo(j.path), Rule: rule, Warning: warning})
 		}
 	}
 	switch x := v.(type) {
@@ -164,14 +176,14 @@ func (n *node) judge(v any, at *trail, faults *[]exchange.Fault) {
 		for _, name := range n.names {
 			if c := n.props[name]; c.judged {
 				if child, ok := x[name]; ok {
-					c.judge(child, &trail{up: at, key: name}, faults)
+					j.below(c, child, step{key: name})
 				}
 			}
 		}
 	case []any:
 		if n.item != nil && n.item.judged {
 			for i, child := range x {
-				n.item.judge(child, &trail{up: at, index: i}, faults)
+				j.below(n.item, child, step{index: i})
 			}
 		}
 	}
@@ -218,22 +230,4 @@ func isShapeRule(rule string) bool {
 		}
 	}
 	return false
-}
-
-// trail is the way to a place, kept on the stack and spelt out only when
-// something is to be said about the place.
-type trail struct {
-	up    *trail
-	key   string
-	index int
-}
-
-func (t *trail) pointer() exchange.Pointer {
-	if t == nil {
-		return ""
-	}
-	if t.key == "" {
-		return t.up.pointer().Index(t.index)
-	}
-	return t.up.pointer().Append(t.key)
 }
