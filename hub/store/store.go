@@ -16,6 +16,11 @@ var (
 	ErrInUse          = errors.New("the store is in use by another hub")
 	ErrConflict       = errors.New("the row is not in the expected state")
 	ErrNotFound       = errors.New("no such row")
+	// ErrFull is a certain no: nothing of the transaction happened, and it may
+	// be tried again when there is room.
+	ErrFull = errors.New("there is no room left for the store")
+	// ErrCorrupt says that what is stored is not what was written.
+	ErrCorrupt = errors.New("what is stored is damaged")
 )
 
 // Store is what an engine offers.
