@@ -86,7 +86,7 @@ func (l *Loader) Load(file string, src []byte) (*Schema, []LintFault) {
 		if validator, err := compile(expanded); err != nil {
 			lint.fault(lint.main, "not_compiled", "the validator refuses the schema: "+err.Error())
 		} else {
-			s := &Schema{file: file, root: root, validator: validator}
+			s := &Schema{file: file, root: root, validator: validator, quick: newQuick(expanded)}
 			s.title, _ = doc.root["title"].(string)
 			s.index()
 			return s, nil

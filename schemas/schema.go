@@ -13,6 +13,7 @@ type Schema struct {
 	title      string
 	root       *node
 	validator  *gojsonschema.Schema
+	quick      *quick
 	keys       []string
 	leaves     []Property
 	containers []Property

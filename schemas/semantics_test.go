@@ -91,11 +91,13 @@ func TestDraft07(t *testing.T) {
 			other := reference07(t, property(c.schema))
 			for _, v := range c.valid {
 				require.Empty(t, s.Validate(mustParse(t, `{"p":`+v+`}`)), v)
+				requireAgreement(t, s, mustParse(t, `{"p":`+v+`}`))
 				require.NoError(t, other.Validate(referenceTree(t, v)), v)
 			}
 			for v, rule := range c.invalid {
 				faults := s.Validate(mustParse(t, `{"p":`+v+`}`))
 				require.NotEmpty(t, faults, v)
+				requireAgreement(t, s, mustParse(t, `{"p":`+v+`}`))
 				require.Contains(t, faultRules(faults), rule, v)
 				for _, f := range faults {
 					require.True(t, strings.HasPrefix(string(f.Pointer), "/p"), f.Pointer)
@@ -103,6 +105,17 @@ func TestDraft07(t *testing.T) {
 				require.Error(t, other.Validate(referenceTree(t, v)), v)
 			}
 		})
+	}
+}
+
+// requireAgreement: where the quick test is sure, it says what the reference says.
+func requireAgreement(t require.TestingT, s *Schema, tree exchange.Tree) {
+	valid := len(s.reference(tree.Value())) == 0
+	switch s.quick.test(tree.Value()) {
+	case yes:
+		require.True(t, valid, "quick says yes, the reference no")
+	case no:
+		require.False(t, valid, "quick says no, the reference yes")
 	}
 }
 
@@ -150,6 +163,7 @@ func TestSameVerdictAsAnotherValidator(t *testing.T) {
 			if err != nil {
 				t.Fatalf("gate refuses %s", doc)
 			}
+			requireAgreement(t, s, tree)
 			got := s.Validate(tree)
 			if want := other.Validate(referenceTree(t, doc)); (want == nil) != (len(got) == 0) {
 				t.Fatalf("schema %s\ndocument %s\nours %v\nother %v", src, doc, got, want)

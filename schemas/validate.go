@@ -85,8 +85,17 @@ func (s *Schema) Validate(tree exchange.Tree) []exchange.Fault {
 	return s.judge(tree.Value())
 }
 
-// shape validates against the schema alone.
-func (s *Schema) shape(v any) (faults []exchange.Fault) {
+// shape validates against the schema alone: a sure yes of the quick test is
+// enough, everything else is the reference validator's to say.
+func (s *Schema) shape(v any) []exchange.Fault {
+	if s.quick.test(v) == yes {
+		return nil
+	}
+	return s.reference(v)
+}
+
+// reference asks the reference validator.
+func (s *Schema) reference(v any) (faults []exchange.Fault) {
 	defer func() {
 		if recover() != nil {
 			faults = []exchange.Fault{{Rule: ruleValidatorFailed}}
