@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"raccordo/hub/exchange"
@@ -224,4 +225,35 @@ func FuzzParse(f *testing.F) {
 			t.Fatal("another tree than the standard decoder's")
 		}
 	})
+}
+
+// B12: odd keys are refused by no grammar; pointers lead to them and back.
+func TestOddKeysAndPointers(t *testing.T) {
+	tree, err := Parse([]byte(`{"a/b":{"~":{"$ref":{"__proto__":{"~1":{"a.b":"here"}}}}}}`), DefaultLimits())
+	require.NoError(t, err)
+	var p exchange.Pointer
+	for _, key := range []string{"a/b", "~", "$ref", "__proto__", "~1", "a.b"} {
+		p = p.Append(key)
+	}
+	require.Equal(t, "here", tree.Text(p))
+	require.Equal(t, []string{"a/b", "~", "$ref", "__proto__", "~1", "a.b"}, p.Tokens())
+	require.Equal(t, []exchange.Fault{{Rule: "additional_property"}}, mustLoad(t, tiny).Validate(tree))
+}
+
+// B10: the largest document that is let in, and the worst shapes, cost little.
+func TestGateIsFastOnTheWorst(t *testing.T) {
+	l := DefaultLimits()
+	for name, in := range map[string]string{
+		"keys":       `{` + manyKeys(19_000) + `}`,
+		"array":      `{"a":[` + strings.Repeat("0,", 19_000) + `0]}`,
+		"string":     `{"a":"` + strings.Repeat(`\u00e9`, 40_000) + `"}`,
+		"combining":  `{"a":"` + strings.Repeat("e"+strings.Repeat("\u0301", 60), 1_000) + `"}`,
+		"one letter": `{"a":"e` + strings.Repeat("\u0301\u0316", 20_000) + `"}`,
+		"objects":    `{"a":[` + strings.Repeat(`{"b":1},`, 9_000) + `{}]}`,
+	} {
+		start := time.Now()
+		_, err := Parse([]byte(in), l)
+		require.NoError(t, err, name)
+		require.Less(t, time.Since(start), time.Second, name)
+	}
 }
