@@ -1,7 +1,6 @@
 package waas
 
 import (
-	"strings"
 	"testing"
 
 	"raccordo/connectors"
@@ -39,9 +38,6 @@ func FuzzParameters(f *testing.F) {
 		since, limit, rule := parameters(query)
 		if rule == "" && (since < 0 || limit < 0 || limit > 100) {
 			t.Errorf("%q: since %d, limit %d", query, since, limit)
-		}
-		if rule != "" && len(query) > 3 && strings.Contains(rule, query) {
-			t.Errorf("the rule echoes the request")
 		}
 	})
 }

@@ -267,6 +267,10 @@ func TestEsiti(t *testing.T) {
 			t.Errorf("esiti: %d", w.Code)
 		}
 	}
+	// Another body's e-service does not know this body's flows.
+	if w := ask(o, connectortest.System, "POST", "/waas/z902/v1/esiti", esiti(esito(flows[0].ID, flows[0].Stamp, "RICHIESTA_INVALIDA"))); w.Code != http.StatusNoContent {
+		t.Errorf("esiti to another body: %d", w.Code)
+	}
 	state := func(n int, want exchange.State, why exchange.Reason) {
 		t.Helper()
 		if s, r := claims.State(items[n].Disclosure); s != want || why != "" && r != why {
@@ -290,8 +294,8 @@ func TestEsiti(t *testing.T) {
 		state(3, exchange.StateWaiting, "")
 		state(4, exchange.StateWaiting, "")
 	}
-	if n := b.Counted(connectors.EventUnknownDisclosure); n != 6 {
-		t.Errorf("%d unknown outcomes counted, want 6", n)
+	if n := b.Counted(connectors.EventUnknownDisclosure); n != 7 {
+		t.Errorf("%d unknown outcomes counted, want 7", n)
 	}
 	post(esiti(esito(flows[0].ID, flows[0].Stamp, "RICHIESTA_INVALIDA"))) // an OK stands
 	state(0, exchange.StateDelivered, exchange.ReasonDelivered)
