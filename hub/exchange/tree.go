@@ -65,6 +65,67 @@ func (t Tree) At(p Pointer) (any, bool) {
 	return v, true
 }
 
+// Without is the tree with the values at places taken out; items behind one
+// taken out of an array move up, so places are those of t. What stays is shared
+// with t. A place that leads nowhere is passed over.
+func (t Tree) Without(places []Pointer) Tree {
+	if len(places) == 0 {
+		return t
+	}
+	cut := &cutNode{}
+	for _, p := range places {
+		cut.add(p.Tokens())
+	}
+	return NewTree(cut.apply(t.Value()))
+}
+
+// cutNode is a trie of what is taken out below one value.
+type cutNode struct {
+	whole bool
+	below map[string]*cutNode
+}
+
+func (c *cutNode) add(tokens []string) {
+	for _, token := range tokens {
+		if c.below == nil {
+			c.below = map[string]*cutNode{}
+		}
+		next := c.below[token]
+		if next == nil {
+			next = &cutNode{}
+			c.below[token] = next
+		}
+		c = next
+	}
+	c.whole = true
+}
+
+func (c *cutNode) apply(v any) any {
+	switch x := v.(type) {
+	case map[string]any:
+		out := make(map[string]any, len(x))
+		for k, child := range x {
+			if n := c.below[k]; n == nil {
+				out[k] = child
+			} else if !n.whole {
+				out[k] = n.apply(child)
+			}
+		}
+		return out
+	case []any:
+		out := make([]any, 0, len(x))
+		for i, child := range x {
+			if n := c.below[strconv.Itoa(i)]; n == nil {
+				out = append(out, child)
+			} else if !n.whole {
+				out = append(out, n.apply(child))
+			}
+		}
+		return out
+	}
+	return v
+}
+
 // Text is the string at p, empty if there is none.
 func (t Tree) Text(p Pointer) string {
 	v, _ := t.At(p)
