@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // recipient is a listener whose every connection is given to one function: it
@@ -97,6 +98,20 @@ func (c *conn) request() *http.Request {
 }
 
 func (c *conn) say(s string) { _, _ = io.WriteString(c, s) }
+
+// trickle says one byte after the other until the recipient ends.
+func (c *conn) trickle() {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-c.r.done:
+			return
+		case <-tick.C:
+			c.say(" ")
+		}
+	}
+}
 
 // reset breaks the connection off with an RST.
 func (c *conn) reset() {
