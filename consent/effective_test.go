@@ -114,81 +114,103 @@ func (f *fold) link(a, b int) {
 	delete(f.standing, gb)
 }
 
+// entry is one consent event of a drawn ledger.
+type entry struct {
+	id     int
+	status Status
+	seq    uint64
+}
+
+// ledger is a drawn history over a few ids: events as the real state machine
+// makes them, and the links in force at its end. A link may be undone and made
+// again.
+type ledger struct {
+	entries uint64
+	events  []entry
+	known   map[int]*Known
+	linked  map[[2]int]uint64
+}
+
+const ids = 4
+
+func drawLedger(t *rapid.T) *ledger {
+	l := &ledger{known: map[int]*Known{}, linked: map[[2]int]uint64{}}
+	l.entries = uint64(rapid.IntRange(1, 25).Draw(t, "entries"))
+	for seq := uint64(1); seq <= l.entries; seq++ {
+		id := rapid.IntRange(0, ids-1).Draw(t, "id")
+		if rapid.IntRange(0, 3).Draw(t, "kind") > 0 {
+			l.drawEvent(t, id, seq)
+			continue
+		}
+		other := rapid.IntRange(0, ids-1).Draw(t, "with")
+		pair := [2]int{min(id, other), max(id, other)}
+		if _, there := l.linked[pair]; there {
+			delete(l.linked, pair)
+		} else if id != other {
+			l.linked[pair] = seq
+		}
+	}
+	return l
+}
+
+func (l *ledger) drawEvent(t *rapid.T, id int, seq uint64) {
+	at := now + int64(seq)*day
+	q := giveAt(at)
+	q.Scope.Subject, q.ID = subject(id), exchange.ConsentID{byte(seq)}
+	q.ExpiresAt = at + rapid.Int64Range(1, 8).Draw(t, "days")*day
+	var r *Record
+	var err error
+	switch rapid.IntRange(0, 5).Draw(t, "act") {
+	case 0, 1:
+		r, err = Give(l.known[id], q, at)
+	case 2:
+		r, err = Refuse(l.known[id], q, at)
+	case 3:
+		r, err = Withdraw(l.known[id], actBy(BySubject, at), at)
+	case 4:
+		r, err = Expire(l.known[id], at)
+	case 5:
+		r, err = Request(l.known[id], q, at)
+	}
+	if err != nil {
+		return // what the state does not allow has a test of its own
+	}
+	l.known[id] = &Known{*r, seq}
+	l.events = append(l.events, entry{id, r.Status, seq})
+}
+
+// fold reads the ledger entry by entry.
+func (l *ledger) fold() *fold {
+	f := newFold(ids)
+	next := 0
+	for seq := uint64(1); seq <= l.entries; seq++ {
+		for pair, at := range l.linked { // at most one link an entry
+			if at == seq {
+				f.link(pair[0], pair[1])
+			}
+		}
+		if next < len(l.events) && l.events[next].seq == seq {
+			f.decide(l.events[next].id, l.events[next].status, seq)
+			next++
+		}
+	}
+	return f
+}
+
 // TestEffectiveFold: from the newest event of each id and the links in force,
-// Effective finds what going through the whole ledger finds. Events go through
-// the real state machine; a link may be undone and made again.
+// Effective finds what going through the whole ledger finds.
 func TestEffectiveFold(t *testing.T) {
-	const ids = 4
 	rapid.Check(t, func(t *rapid.T) {
-		type entry struct {
-			id     int
-			status Status
-			seq    uint64
-		}
-		var events []entry
-		known := map[int]*Known{}
-		linked := map[[2]int]uint64{}
-		clock := now
-		entries := uint64(rapid.IntRange(1, 25).Draw(t, "entries"))
-		for seq := uint64(1); seq <= entries; seq++ {
-			clock += day
-			id := rapid.IntRange(0, ids-1).Draw(t, "id")
-			if rapid.IntRange(0, 3).Draw(t, "kind") == 0 {
-				other := rapid.IntRange(0, ids-1).Draw(t, "with")
-				pair := [2]int{min(id, other), max(id, other)}
-				if _, there := linked[pair]; there {
-					delete(linked, pair)
-				} else if id != other {
-					linked[pair] = seq
-				}
-				continue
-			}
-			q := giveAt(clock)
-			q.Scope.Subject, q.ID = subject(id), exchange.ConsentID{byte(seq)}
-			q.ExpiresAt = clock + rapid.Int64Range(1, 8).Draw(t, "days")*day
-			var r *Record
-			var err error
-			switch rapid.IntRange(0, 5).Draw(t, "act") {
-			case 0, 1:
-				r, err = Give(known[id], q, clock)
-			case 2:
-				r, err = Refuse(known[id], q, clock)
-			case 3:
-				r, err = Withdraw(known[id], actBy(BySubject, clock), clock)
-			case 4:
-				r, err = Expire(known[id], clock)
-			case 5:
-				r, err = Request(known[id], q, clock)
-			}
-			if err != nil {
-				continue // the machine has its own test
-			}
-			known[id] = &Known{*r, seq}
-			events = append(events, entry{id, r.Status, seq})
-		}
-
-		f := newFold(ids)
-		next := 0
-		for seq := uint64(1); seq <= entries; seq++ {
-			for pair, at := range linked { // at most one link an entry
-				if at == seq {
-					f.link(pair[0], pair[1])
-				}
-			}
-			if next < len(events) && events[next].seq == seq {
-				f.decide(events[next].id, events[next].status, seq)
-				next++
-			}
-		}
-
+		l := drawLedger(t)
+		f := l.fold()
 		var links []Link
-		for pair, seq := range linked {
+		for pair, seq := range l.linked {
 			links = append(links, link(pair[0], pair[1], seq))
 		}
 		for id := range ids {
 			var states []State
 			for _, s := range person.Group(links, subject(id)) {
-				if k := known[int(s[0])-1]; k != nil {
+				if k := l.known[int(s[0])-1]; k != nil {
 					state, err := k.State()
 					if err != nil {
 						t.Fatal(err)
@@ -196,8 +218,7 @@ func TestEffectiveFold(t *testing.T) {
 					states = append(states, state)
 				}
 			}
-			states = rapid.Permutation(states).Draw(t, "order")
-			got, ok := Effective(states, links)
+			got, ok := Effective(rapid.Permutation(states).Draw(t, "order"), links)
 			if ok != (len(states) > 0) {
 				t.Fatalf("id %d: known: %t", id, ok)
 			}
