@@ -77,7 +77,7 @@ func (r *record) open(limits schemas.Limits) {
 
 // ask makes the question of the gate.
 func (r *record) ask() {
-	q := gate.Question{ReceivedAt: time.UnixMilli(r.header.ReceivedAt)}
+	q := gate.Question{RecordType: r.head.Type, ReceivedAt: time.UnixMilli(r.header.ReceivedAt)}
 	part := exchange.PartPrincipal
 	if r.head.Thing {
 		part = exchange.PartThing

@@ -10,6 +10,7 @@ import (
 // depend on, apart from facts.
 type Question struct {
 	Clause     *Clause // nil: the flow is no longer in the network
+	RecordType exchange.RecordType
 	Recipient  *Recipient
 	Subjects   []Subject            // the principal first
 	Present    exchange.CategorySet // categories in the record that the mapping reads, of code values too
@@ -30,6 +31,7 @@ type Scope struct {
 	Purpose exchange.PurposeID
 	Body    exchange.BodyID
 	Role    exchange.Role
+	Type    exchange.RecordType // must be among those the person agreed to
 }
 
 // Standing is how a consent stands, over linked ids, at one moment.
@@ -175,7 +177,7 @@ func person(q *Question, s *Subject, facts Facts) (SubjectDecision, Event, excha
 	if s.Part == exchange.PartThing {
 		return d, EventNone, covered
 	}
-	scope := Scope{q.Clause.Purpose, q.Recipient.Body, q.Recipient.Role}
+	scope := Scope{q.Clause.Purpose, q.Recipient.Body, q.Recipient.Role, q.RecordType}
 	standing := facts.Consent(s.ID, scope)
 	if s.Part == exchange.PartAlias {
 		// Only a restriction recorded under the other id binds, not silence.

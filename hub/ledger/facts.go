@@ -81,6 +81,12 @@ func (f *Facts) Now() time.Time { return f.now }
 // Stopped reports the stop switch.
 func (f *Facts) Stopped() bool { return f.stopped }
 
+// Linked reports whether an entry joined exactly these two ids.
+func (f *Facts) Linked(a, b exchange.SubjectID) bool {
+	_, ok := f.links[pair{a, b}]
+	return ok
+}
+
 // Component is s and every id linked to it, directly or over others.
 func (f *Facts) Component(s exchange.SubjectID) []exchange.SubjectID {
 	if c := f.linked[s]; len(c) > 0 {
@@ -103,12 +109,12 @@ func (f *Facts) Consent(s exchange.SubjectID, scope gate.Scope) gate.Standing {
 	if len(states) == 0 {
 		return gate.Standing{Reason: exchange.ReasonConsentMissing}
 	}
-	return standing(states, f.linksOf(s), f.now)
+	return standing(states, f.linksOf(s), scope.Type, f.now)
 }
 
 // standing is what the effective state of a consent says at now. Of a record
 // that cannot be read nothing is permitted.
-func standing(states []consent.State, links []consent.Link, now time.Time) gate.Standing {
+func standing(states []consent.State, links []consent.Link, typ exchange.RecordType, now time.Time) gate.Standing {
 	s, ok := consent.Effective(states, links)
 	if !ok {
 		return gate.Standing{Reason: exchange.ReasonConsentMissing}
@@ -118,7 +124,7 @@ func standing(states []consent.State, links []consent.Link, now time.Time) gate.
 		return out
 	}
 	r, err := consent.DecodeEvent(s.Event)
-	if err != nil {
+	if err != nil || !r.Covers(typ) {
 		return gate.Standing{Reason: exchange.ReasonConsentMissing, Seq: s.Seq}
 	}
 	out.Categories = r.Categories
