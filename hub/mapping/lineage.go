@@ -144,10 +144,28 @@ func (t *tracer) object(r *rule, base []Reading) []Reading {
 	return around
 }
 
-// fills reports whether a field's every value comes from the record, so that
-// its being there says no more than the field itself does.
+// fills reports whether a field, whenever it makes something, also fills the
+// object it stands in: then its being there says no more than itself.
 func (t *tracer) fills(r *rule) bool {
-	return r.form == formValue && r.value.source != sourceConst && r.value.source != sourceChoose && r.value.fallback == nil
+	switch r.form {
+	case formValue:
+		return fillingValue(r.value)
+	case formGroup:
+		return !r.constant
+	case formItems:
+		return !r.required && !slices.ContainsFunc(r.parts, func(p *rule) bool { return p.constant })
+	}
+	return r.form == formFirst || !r.required // a required list is made empty too
+}
+
+func fillingValue(v *value) bool {
+	switch v.source {
+	case sourceConst:
+		return false
+	case sourceChoose:
+		return v.fallback == nil && !slices.ContainsFunc(v.choose, func(a alternative) bool { return !fillingValue(a.value) })
+	}
+	return v.fallback == nil
 }
 
 // filling is what the being there of fields depends on.
