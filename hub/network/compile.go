@@ -1,6 +1,7 @@
 package network
 
 import (
+	"maps"
 	"slices"
 
 	"raccordo/hub/exchange"
@@ -168,6 +169,10 @@ func (l *loader) flowProducers(d *flowDecl) {
 			continue
 		}
 		l.flowClass(d, p, pr)
+		if !slices.Contains(slices.Collect(maps.Values(s.Purposes)), f.Clause.Purpose) {
+			l.addAt(p.at, "add it to the purposes of the system, with the id PDND gives it",
+				"system %s has no PDND purpose for %s, which clause %s is for", s.ID, f.Clause.Purpose, f.Clause.ID)
+		}
 	}
 	slices.Sort(f.Producers)
 }

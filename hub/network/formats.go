@@ -15,12 +15,11 @@ type formats struct {
 	schema map[exchange.FormatID]*schemas.Schema
 	xml    map[exchange.FormatID]*codec.XML
 	broken map[exchange.FormatID]bool // there, with faults of its own
-	used   map[exchange.FormatID]bool
 }
 
 func (l *loader) compileFormats() {
 	l.formats = formats{schema: map[exchange.FormatID]*schemas.Schema{}, xml: map[exchange.FormatID]*codec.XML{},
-		broken: map[exchange.FormatID]bool{}, used: map[exchange.FormatID]bool{}}
+		broken: map[exchange.FormatID]bool{}}
 	seen := map[string]string{}
 	for _, f := range l.files {
 		if f.kind != kindFormat && f.kind != kindXML {
@@ -95,7 +94,6 @@ func (l *loader) format(id placed[exchange.FormatID]) (*schemas.Schema, codec.Co
 	if id.v == "" {
 		return nil, nil, false
 	}
-	l.formats.used[id.v] = true
 	s := l.formats.schema[id.v]
 	if s == nil {
 		if !l.formats.broken[id.v] {

@@ -171,7 +171,7 @@ func (l *loader) gather(fsys fs.FS) {
 				Fix: "network.yaml, purposes.yaml, services.yaml, bodies/*.yaml, agreements/*.yaml, flows/*.yaml, teams/*.yaml, " +
 					"mappings/*.yaml, formats/**.json, codelists/*.csv; texts for people end in .md"})
 			return nil
-		case !d.Type().IsRegular():
+		case !regular(fsys, name, d):
 			l.add(Fault{File: name, Message: "not a regular file", Fix: "put the file itself here"})
 			return nil
 		}
@@ -191,6 +191,16 @@ func (l *loader) gather(fsys fs.FS) {
 	}
 	slices.SortFunc(l.files, func(a, b file) int { return cmp.Compare(a.name, b.name) })
 	l.n.Digest = l.digest()
+}
+
+// regular reports whether name is a file, or leads to one: a mounted
+// configuration is often a directory of symbolic links.
+func regular(fsys fs.FS, name string, d fs.DirEntry) bool {
+	if d.Type()&fs.ModeSymlink == 0 {
+		return d.Type().IsRegular()
+	}
+	info, err := fs.Stat(fsys, name)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // readFile reads at most one byte more than a file may have; the size is

@@ -23,7 +23,6 @@ type mappingEntry struct {
 	file     string
 	from, to side
 	m        *mapping.Mapping // nil if it has faults
-	used     bool
 }
 
 // side is one end of a mapping: a format or a canonical record type.
@@ -143,6 +142,14 @@ func (l *loader) compileMapping(f file) {
 		File: l.example, Decode: e.from.codec.Decode,
 	})
 	l.mappingFaults(faults)
+	if m == nil {
+		return
+	}
+	failures := mapping.Test(m)
+	for _, x := range failures {
+		l.add(Fault{File: x.File, Line: x.Line, Message: "example " + clip(x.Example) + ": " + x.Message,
+			Fix: "correct the mapping or the example"})
+	}
 	e.m = m
 }
 
@@ -187,7 +194,6 @@ func (l *loader) mapping(id placed[exchange.MappingID]) *mappingEntry {
 		l.addAt(id.at, "mappings are files of mappings/", "mapping %q is not known", id.v)
 		return nil
 	}
-	e.used = true
 	if e.m == nil {
 		return nil // its own faults are reported
 	}

@@ -188,6 +188,9 @@ func (l *loader) resolveSystem(d *systemDecl) {
 	l.n.systems = append(l.n.systems, s)
 	l.systems[s.ID] = d
 	l.once(d.client.at, "client id", s.Client)
+	if s.Body.Consumer == "" {
+		l.addAt(d.body.at, "add consumer, PDND's id of the body", "body %s has systems and no consumer id", s.Body.ID)
+	}
 	l.resolvePlace(d)
 	s.Purposes = map[string]exchange.PurposeID{}
 	for _, p := range d.purposes {

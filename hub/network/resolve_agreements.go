@@ -121,25 +121,32 @@ func (l *loader) clauseTerms(c *clauseDecl) {
 	case !c.NeedsConsent() && len(c.recorders) > 0:
 		l.addAt(c.recorders[0].at, "remove consent_recorders", "the clause needs no consent")
 	}
+	for _, r := range c.recorders {
+		if c.NeedsConsent() && !l.partySystem(c, []exchange.Role{r.v}, func(s *System) bool { return s.RecordsConsents }) {
+			l.addAt(r.at, "set records_consents on a system of a party in that role", "no system of a party records consents as %s", r.v)
+		}
+	}
 	if c.Hold > 0 && !c.NeedsConsent() {
 		l.addAt(c.hold, "remove hold", "there is nothing to wait for: the clause needs no consent")
 	}
 	if c.Urgent && (c.Hold > 0 || c.NeedsConsent() || c.Dossier != "") {
 		l.addAt(c.urgent, "put what must wait into a clause of its own", "an urgent clause cannot wait for a consent or a dossier")
 	}
-	if c.Dossier != "" && len(c.To) > 0 && !l.opensDossiers(c) {
+	if c.Dossier != "" && len(c.To) > 0 && !l.partySystem(c, c.To, func(s *System) bool { return s.OpensDossiers }) {
 		l.addAt(c.dossier, "set opens_dossiers on a system of a party in that role", "no system of a party that may receive this opens dossiers")
 	}
 }
 
-func (l *loader) opensDossiers(c *clauseDecl) bool {
+// partySystem reports whether a party of the clause's agreement has a system
+// that acts in one of roles and does what is asked.
+func (l *loader) partySystem(c *clauseDecl, roles []exchange.Role, does func(*System) bool) bool {
 	for _, p := range c.agreement.Parties {
 		b := l.n.bodyByID[p.Body]
 		if b == nil {
 			continue
 		}
 		for _, s := range b.Systems {
-			if s.OpensDossiers && slices.ContainsFunc(c.To, s.ActsIn) {
+			if does(s) && slices.ContainsFunc(roles, s.ActsIn) {
 				return true
 			}
 		}
