@@ -35,6 +35,7 @@ type Writer struct {
 	done  chan struct{}
 	stop  sync.Once
 	clock *clockGuard
+	due   expiryGuard
 	tree  *tree
 
 	mu       sync.Mutex
@@ -164,6 +165,10 @@ func (w *Writer) commit(items []*pending) {
 	}
 	if err := w.Failed(); err != nil {
 		finishAll(live, err)
+		return
+	}
+	if err := w.due.check(context.Background(), w.opt.Store, w.clock); err != nil {
+		w.fail(live, err)
 		return
 	}
 	head, wrote, err := w.transact(live)
