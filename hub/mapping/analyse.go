@@ -79,15 +79,29 @@ func (m *Mapping) optional(path exchange.Pointer) bool {
 // Analysis says which categories a mapping lets through to which target.
 type Analysis struct {
 	targets map[exchange.Pointer]exchange.CategorySet
-	reveals map[exchange.Pointer]map[string]exchange.CategorySet
+	reveals map[exchange.Pointer]codes
 	probes  []probe
+}
+
+// codes is what the result reveals of each code of a property, and of a value
+// that is none of them: as much as any of them could.
+type codes struct {
+	of      map[string]exchange.CategorySet
+	unknown exchange.CategorySet
+}
+
+func (c *codes) get(code string) exchange.CategorySet {
+	if set, ok := c.of[code]; ok {
+		return set
+	}
+	return c.unknown
 }
 
 // probe is one source property that Present looks for.
 type probe struct {
 	tokens     []string
 	categories exchange.CategorySet
-	reveals    map[string]exchange.CategorySet
+	reveals    codes
 }
 
 // Analyse computes what each target property can carry:
@@ -102,14 +116,14 @@ type probe struct {
 //   - and what several targets tell only together: two labels that each are
 //     shared can have a single code in common.
 //
-// codes gives the domain of a source property, nil for none; a nil codes is
+// domains gives the domain of a source property, nil for none; a nil domains is
 // [Mapping.Codes]. A caller that knows the flow's condition leaves out the
 // codes that cannot arrive.
-func (m *Mapping) Analyse(codes func(exchange.Pointer) *Domain) *Analysis {
-	if codes == nil {
-		codes = m.Codes
+func (m *Mapping) Analyse(domains func(exchange.Pointer) *Domain) *Analysis {
+	if domains == nil {
+		domains = m.Codes
 	}
-	a := &Analysis{targets: map[exchange.Pointer]exchange.CategorySet{}, reveals: map[exchange.Pointer]map[string]exchange.CategorySet{}}
+	a := &Analysis{targets: map[exchange.Pointer]exchange.CategorySet{}, reveals: map[exchange.Pointer]codes{}}
 	observed := map[exchange.Pointer][]observation{}
 	for i, e := range m.lineage {
 		set := a.targets[e.Target]
@@ -121,7 +135,7 @@ func (m *Mapping) Analyse(codes func(exchange.Pointer) *Domain) *Analysis {
 		a.targets[e.Target] = set
 	}
 	for _, path := range slices.Sorted(maps.Keys(observed)) {
-		domain := codes(path)
+		domain := domains(path)
 		if domain != nil {
 			a.codes(m, path, domain, observed[path])
 		}
@@ -330,16 +344,17 @@ func (a *Analysis) codes(m *Mapping, path exchange.Pointer, d *Domain, obs []obs
 		target := m.lineage[edge].Target
 		a.targets[target] = a.targets[target].Union(set)
 	}
-	reveals := map[string]exchange.CategorySet{}
+	reveals := make(map[string]exchange.CategorySet, len(d.Codes))
+	for code := range d.Codes {
+		reveals[code] = exchange.CategorySet{}
+	}
 	for _, day := range days(obs) {
 		of, shared := atoms(obs, d, day)
 		for code, key := range of {
-			if set := reveals[code].Union(shared[key]); !set.Empty() {
-				reveals[code] = set
-			}
+			reveals[code] = reveals[code].Union(shared[key])
 		}
 	}
-	a.reveals[path] = reveals
+	a.reveals[path] = codes{of: reveals, unknown: all}
 }
 
 // Targets are the categories each target property can carry, * for array
@@ -348,9 +363,10 @@ func (a *Analysis) Targets() map[exchange.Pointer]exchange.CategorySet { return 
 
 // Reveals are the categories that the whole result reveals of a source
 // property's having this code: none where the mapping only passes on what the
-// code shares with others.
+// code shares with others. A code nobody knows counts as any of those known.
 func (a *Analysis) Reveals(path exchange.Pointer, code string) exchange.CategorySet {
-	return a.reveals[path][code]
+	c := a.reveals[path]
+	return c.get(code)
 }
 
 // Present are the categories that the mapping would let through of this
@@ -384,7 +400,7 @@ func (p *probe) find(v any, depth int, out *exchange.CategorySet) {
 	}
 	*out = out.Union(p.categories)
 	if code, ok := v.(string); ok {
-		*out = out.Union(p.reveals[code])
+		*out = out.Union(p.reveals.get(code))
 	}
 }
 

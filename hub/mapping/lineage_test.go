@@ -167,6 +167,7 @@ func TestPresent(t *testing.T) {
 		`{"servizio":"DOCCIA"}`:        {"Social"},
 		`{"servizio":"ACC_SANITARIO"}`: {"Social", "Health"},
 		`{"note":"x"}`:                 {"Health"},
+		`{"servizio":"NUOVO"}`:         {"Social", "Health"},
 		`{"persone":[{"nome":"A"}]}`:   {"Name"},
 		`{"persone":[{"nome":"A"},{"cf":"x","disagi":[{"tipo":"DIPENDENZA"}]}]}`: {"Name", "OfficialID", "Social", "Health", "MentalHealth"},
 		`{"sconosciuto":"x"}`: nil,

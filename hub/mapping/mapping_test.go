@@ -196,6 +196,7 @@ func TestCompileFaults(t *testing.T) {
 		"no column":               {`{to: /note, from: /servizio, codelist: desk_services}`, `no column "note"`},
 		"list incomplete":         {`{to: /note, from: /servizio, codelist: {list: urgency, to: urgency}}`, "has no urgency for DOCCIA"},
 		"list output":             {`{to: /urgency, from: /servizio, codelist: {list: desk_services, to: service}}`, "not in its enum"},
+		"null for a required":     {`{to: /bed/nights, from: /vuoto, as: integer}`, "can be null"},
 		"unmapped word":           {`{to: /note, from: /note, unmapped: maybe}`, "no such way"},
 		"unmapped no default":     {`{to: /note, from: /note, unmapped: default}`, "there is no default"},
 		"bad layout":              {`{to: /note, from: /data, date: {in: dd/mm/yyyy, out: date}}`, "is no layout"},

@@ -97,6 +97,9 @@ func (c *compiler) from(n node, f map[string]node, v *value, scope exchange.Poin
 	if !near.given() {
 		near = n
 	}
+	if p.Nullable && target.RequiredHere && !f["default"].given() {
+		near.fault("add a default", "%s can be null and the target requires %s", from.pattern, target.Path)
+	}
 	switch p.Type {
 	case "object":
 		near.fault("name its properties with fields", "%s is an object: a mapping passes on only what it names", from.pattern)
