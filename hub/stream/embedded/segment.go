@@ -157,27 +157,25 @@ func createZeroed(files FileSystem, name string, size int64) (err error) {
 
 // startSegment turns the file from into the segment s of dir and gives it open
 // for writing. Its name appears only when its header is durable.
-func startSegment(files FileSystem, from, dir, topic string, s *segment) (f File, err error) {
-	f, err = files.Open(from, os.O_RDWR)
+func startSegment(files FileSystem, from, dir, topic string, s *segment) (File, error) {
+	f, err := files.Open(from, os.O_RDWR)
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, f.Close())
-		}
-	}()
-	if s.size, err = f.Size(); err != nil {
-		return nil, err
+	if s.size, err = f.Size(); err == nil {
+		_, err = f.WriteAt(encodeSegmentHeader(s, topic), 0)
 	}
-	if _, err := f.WriteAt(encodeSegmentHeader(s, topic), 0); err != nil {
-		return nil, err
+	if err == nil {
+		err = f.Sync()
 	}
-	if err := f.Sync(); err != nil {
-		return nil, err
+	if err == nil {
+		err = files.Rename(from, path.Join(dir, segmentName(s.number)))
 	}
-	if err := files.Rename(from, path.Join(dir, segmentName(s.number))); err != nil {
-		return nil, err
+	if err == nil {
+		err = files.SyncDir(dir)
 	}
-	return f, files.SyncDir(dir)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }

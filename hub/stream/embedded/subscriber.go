@@ -183,6 +183,11 @@ func offer(ctx context.Context, m *message.Message, out chan<- *message.Message)
 	case <-m.Nacked():
 		return false, nil
 	case <-ctx.Done():
+	}
+	select { // an Ack given before the end counts
+	case <-m.Acked():
+		return true, nil
+	default:
 		return false, ctx.Err()
 	}
 }
