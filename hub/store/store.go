@@ -104,6 +104,8 @@ type ReadTx interface {
 	FactsReader
 	Hashes(indexes []int64) ([][32]byte, error)
 	Entries(from uint64, max int) ([]StoredEntry, error)
+	// Adoptions are up to max adoption entries from a sequence on.
+	Adoptions(from uint64, max int) ([]StoredEntry, error)
 	AllCursors() (map[CursorKey]Cursor, error)
 	OpenClaims() ([]Claim, error)
 	Waiting(ids []uint64) ([]WaitingRow, error)
