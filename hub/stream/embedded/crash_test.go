@@ -24,26 +24,8 @@ const smallSegment = 64 << 10
 func onDisk(d *disk) embedded.Options {
 	return embedded.Options{
 		Files: d, Hub: testHub, SegmentBytes: smallSegment, MaxBytes: 1 << 20,
-		Logger: slog.New(slog.DiscardHandler), Random: deterministic{rand.New(rand.NewPCG(uint64(d.age()), 1))},
+		Logger: slog.New(slog.DiscardHandler),
 	}
-}
-
-type deterministic struct{ r *rand.Rand }
-
-func (d deterministic) Read(b []byte) (int, error) {
-	for i := range b {
-		b[i] = byte(d.r.Uint32())
-	}
-	return len(b), nil
-}
-
-// age differs between openings of a disk, so that generations do.
-func (d *disk) age() int {
-	n := 0
-	for _, s := range d.segments() {
-		n += len(s) + int(d.names[s].data[16])
-	}
-	return n
 }
 
 // numbered is a message whose content follows from its number.
@@ -279,3 +261,5 @@ func (d *disk) durableCopy() map[string]*inode {
 	}
 	return out
 }
+
+var ctxBackground = context.Background()
