@@ -47,7 +47,9 @@ func (r *reader) entries(from uint64, max int) ([]store.StoredEntry, error) {
 }
 
 // Entries are up to max entries from a sequence on.
-func (v *view) Entries(from uint64, max int) ([]store.StoredEntry, error) { return v.entries(from, max) }
+func (v *view) Entries(from uint64, max int) ([]store.StoredEntry, error) {
+	return v.entries(from, max)
+}
 
 // Append adds entries that follow each other and the head. It refuses, with
 // [store.ErrConflict], what does not fit: a gap, a head of another size or hub,

@@ -166,7 +166,12 @@ func (s *Store) prepare(ctx context.Context, o Options) error {
 			return err
 		}
 	}
-	return essentials(s.w)
+	if err := essentials(s.w); err != nil {
+		return err
+	}
+	// An empty log, so that none of its frames is from before a crash.
+	_, _, err := s.checkpoint("TRUNCATE")
+	return err
 }
 
 // identify compares the store's hub with the expected one, or gives a new
