@@ -85,10 +85,11 @@ func (f *fake) Push(_ context.Context, r PushRequest) (*Acknowledgement, error) 
 		return nil, err
 	}
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.seen = r
-	if f.push != nil {
-		return f.push(r)
+	push := f.push
+	f.mu.Unlock()
+	if push != nil {
+		return push(r)
 	}
 	lines := []LineAcknowledgement{{Line: 1, Record: recordID, NoRecipient: []exchange.Role{"health_service"},
 		Recipients: []Recipient{{Flow: "bed_livorno", Body: "centro", Role: "service_provider", State: SenderPending}},
