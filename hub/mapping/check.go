@@ -2,11 +2,13 @@ package mapping
 
 import (
 	"encoding/json"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
+	"raccordo/hub/exchange"
 	"raccordo/schemas"
 )
 
@@ -68,4 +70,42 @@ func (c *compiler) fits(n node, kind string, texts []string, target schemas.Prop
 		}
 		n.fault("", "%q does not fit %s: it %s", clip(text), target.Path, why)
 	}
+}
+
+// checkCategories refuses a code list that names categories nobody knows: what
+// is not understood cannot be protected.
+func (c *compiler) checkCategories() {
+	lists := map[string]*CodeList{}
+	for _, p := range c.env.Source.Properties() {
+		if list := c.env.CodeLists[p.CodeList]; list != nil {
+			lists[list.id] = list
+		}
+	}
+	for _, e := range c.m.lineage {
+		for _, r := range e.Sources {
+			if r.value != nil && r.value.table != nil {
+				lists[r.CodeList] = r.value.table.list
+			}
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(lists)) {
+		c.fs.list = append(c.fs.list, lists[id].CheckCategories(c.env.Categories)...)
+	}
+}
+
+// CheckCategories reports rows that name a category which is not known.
+func (c *CodeList) CheckCategories(known map[string]exchange.Category) []Fault {
+	column := c.column(columnCategory)
+	if column < 0 {
+		return nil
+	}
+	fs := &faults{file: c.file}
+	for i := range c.rows {
+		for _, name := range strings.Fields(c.rows[i].cells[column]) {
+			if _, ok := known[name]; !ok {
+				fs.add(c.rows[i].line, "see the table of categories", "there is no category %q", clip(name))
+			}
+		}
+	}
+	return fs.list
 }

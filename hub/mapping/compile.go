@@ -109,6 +109,38 @@ type compiler struct {
 	m     *Mapping
 	rules int
 	reads []reading // every path read, in the order of the file
+	given []given   // conditions around the field being read
+}
+
+// given is a condition that holds wherever a field is made: of what it names,
+// a code list need hold no more.
+type given struct {
+	pattern exchange.Pointer
+	values  map[string]bool
+	not     bool
+}
+
+// assume takes conditions into account until the returned function is called.
+// A condition on one numbered item says nothing about the others.
+func (c *compiler) assume(cs []condition) (forget func()) {
+	before := len(c.given)
+	for i := range cs {
+		if cs[i].values != nil && !slices.ContainsFunc(cs[i].path.tokens, indexShape.MatchString) {
+			c.given = append(c.given, given{cs[i].path.pattern, cs[i].values, cs[i].not})
+		}
+	}
+	return func() { c.given = c.given[:before] }
+}
+
+// possible leaves out of a domain what cannot be there under the conditions
+// around.
+func (c *compiler) possible(at exchange.Pointer, domain []string) []string {
+	for _, g := range c.given {
+		if g.pattern == at {
+			domain = slices.DeleteFunc(slices.Clone(domain), func(s string) bool { return g.values[s] == g.not })
+		}
+	}
+	return domain
 }
 
 type reading struct {

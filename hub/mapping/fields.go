@@ -47,6 +47,7 @@ func (c *compiler) field(n node, scope exchange.Pointer, ts *targets, depth int)
 	}
 	r := &rule{line: n.Line, target: target, key: key, required: p.RequiredHere}
 	r.when = c.conditions(f["when"], scope)
+	defer c.assume(r.when)()
 	var forms []string
 	for _, name := range []string{"each", "first", "items"} {
 		if f[name].given() {
@@ -129,6 +130,7 @@ func (c *compiler) each(n node, f map[string]node, r *rule, p schemas.Property, 
 	r.list = list
 	item := list.pattern + "/*"
 	r.where = c.conditions(f["where"], item)
+	defer c.assume(r.where)()
 	if r.form == formEach {
 		c.prune(f["prune"], r, item)
 	} else {
@@ -201,23 +203,28 @@ func (c *compiler) items(n node, f map[string]node, r *rule, p schemas.Property,
 			part.fault("add fields", "an item needs fields")
 			continue
 		}
-		made := &rule{line: part.Line, form: formGroup, target: target, when: c.conditions(g["when"], scope)}
-		inner := scope
-		if g["from"].given() {
-			from, source, ok := c.path(g["from"], part, scope)
-			if !ok {
-				continue
-			}
-			if source.Type != "object" {
-				g["from"].fault("leave from out", "%s is not an object", from.pattern)
-				continue
-			}
-			made.scope, inner = &from, from.pattern
-		}
-		made.fields = c.object(part, g["fields"], inner, target, item, depth)
-		made.constant = constantOnly(made.fields)
-		r.parts = append(r.parts, made)
+		r.parts = append(r.parts, c.part(part, g, scope, target, item, depth))
 	}
+}
+
+// part reads one object of items.
+func (c *compiler) part(part node, g map[string]node, scope, target exchange.Pointer, item schemas.Property, depth int) *rule {
+	made := &rule{line: part.Line, form: formGroup, target: target, when: c.conditions(g["when"], scope)}
+	defer c.assume(made.when)()
+	if g["from"].given() {
+		from, source, ok := c.path(g["from"], part, scope)
+		if !ok {
+			return made
+		}
+		if source.Type != "object" {
+			g["from"].fault("leave from out", "%s is not an object", from.pattern)
+			return made
+		}
+		made.scope, scope = &from, from.pattern
+	}
+	made.fields = c.object(part, g["fields"], scope, target, item, depth)
+	made.constant = constantOnly(made.fields)
+	return made
 }
 
 // conditions reads when and where: one condition or a list.

@@ -370,6 +370,30 @@ func TestPrune(t *testing.T) {
 	}
 }
 
+func TestConditionsNarrowWhatAListMustHold(t *testing.T) {
+	env := testEnv(t)
+	list, faults := ParseCodeList([]byte("# source: x\ncode,note\nACC_SOCIALE,a\nACC_LEGALE,b\n"), "codelists/escorts.csv")
+	if len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	env.CodeLists["escorts"] = list
+	const when = "when: {path: /servizio, in: [ACC_SOCIALE, ACC_LEGALE]}"
+	for field, complete := range map[string]bool{
+		"{to: /note, from: /servizio, codelist: escorts}":                                                                                false,
+		"{to: /note, from: /servizio, codelist: escorts, " + when + "}":                                                                  true,
+		"{to: /note, choose: [{from: /servizio, codelist: escorts, " + when + "}, {const: x}]}":                                          true,
+		"{to: /note, from: /servizio, codelist: escorts, when: {path: /servizio, not_in: [DOCCIA]}}":                                     false,
+		"{to: /note, from: /servizio, codelist: escorts, when: {path: /servizio, not_in: [DOCCIA, LETTO, ACC_SANITARIO]}}":               true,
+		"{to: /bed, " + when + ", fields: [{to: /nights, const: 1}, {to: /kind, from: /servizio, codelist: {list: escorts, to: note}}]}": true,
+		"{to: /days, const: 1, " + when + "}\n  - {to: /note, from: /servizio, codelist: escorts}":                                       false,
+	} {
+		_, faults := Compile([]byte(required+"  - "+field+"\n"), "mappings/m.yaml", env)
+		if (len(faults) == 0) != complete {
+			t.Errorf("%s: %v", field, faults)
+		}
+	}
+}
+
 func TestFirst(t *testing.T) {
 	m := mustCompile(t, required+"  - {to: /note, first: /persone, where: {path: /cf, present: true}, from: /cf, upper: true}\n", testEnv(t))
 	for in, want := range map[string]string{

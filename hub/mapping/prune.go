@@ -2,7 +2,6 @@ package mapping
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 
 	"raccordo/hub/exchange"
@@ -50,63 +49,14 @@ func patternOf(p exchange.Pointer) exchange.Pointer {
 	return exchange.Pointer(strings.Join(tokens, "/"))
 }
 
-// cut is a tree of the places to take out.
-type cut struct {
-	here bool
-	next map[string]*cut
-}
-
-// prune takes the refused persons out of the run's tree.
-func (r *run) prune() *exchange.Fault {
-	all := &cut{}
+// prune takes the refused persons out of the run's tree. Items move up when one
+// is taken out: an expression that counts them must not count it.
+func (r *run) prune(tree exchange.Tree) *exchange.Fault {
 	for _, p := range r.ctx.Pruned {
 		if p == "" || !r.m.Prunable(p) {
 			return &exchange.Fault{Pointer: p, Rule: "not_prunable"}
 		}
-		c := all
-		for _, token := range p.Tokens() {
-			if c.next == nil {
-				c.next = map[string]*cut{}
-			}
-			if c.next[token] == nil {
-				c.next[token] = &cut{}
-			}
-			c = c.next[token]
-		}
-		c.here = true
 	}
-	r.root = all.apply(r.root)
+	r.root = tree.Without(r.ctx.Pruned).Value()
 	return nil
-}
-
-// apply copies what changes and shares the rest. Items move up when one is
-// taken out: an expression that counts them must not count it.
-func (c *cut) apply(v any) any {
-	if c.here {
-		return nil
-	}
-	switch x := v.(type) {
-	case map[string]any:
-		out := make(map[string]any, len(x))
-		for k, below := range x {
-			if next := c.next[k]; next == nil {
-				out[k] = below
-			} else if below = next.apply(below); below != nil {
-				out[k] = below
-			}
-		}
-		return out
-	case []any:
-		out := make([]any, 0, len(x))
-		for i, below := range x {
-			if next := c.next[strconv.Itoa(i)]; next != nil {
-				if below = next.apply(below); below == nil {
-					continue
-				}
-			}
-			out = append(out, below)
-		}
-		return out
-	}
-	return v
 }
