@@ -51,7 +51,9 @@
 // default: is the value where the source has none. What cannot be converted is
 // unmapped: fail (the default: the record is refused), lose (the property is
 // left out and the loss reported), or default (the default stands in its
-// place and the loss is reported). A code list names its target column: the
+// place and the loss is reported). Of codes that the source's schema or code list
+// enumerates, less what the conditions around exclude, all must be in the list
+// unless unmapped says otherwise. A code list names its target column: the
 // column of the target's property name, if there is one, else it must be said.
 //
 // when: {path: /y, equals: x} (or in: [...], not_in: [...], present: true or
