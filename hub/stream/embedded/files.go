@@ -35,6 +35,9 @@ type File interface {
 	Size() (int64, error)
 }
 
+// NewFiles gives the file system of a directory; what Options.Dir opens.
+func NewFiles(root *os.Root) FileSystem { return rootFiles{root} }
+
 // rootFiles is a directory of the operating system, which no name can leave.
 type rootFiles struct{ root *os.Root }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -106,6 +107,9 @@ func (t *topic) write() {
 			}
 		}
 		t.commit(batch)
+		if len(batch) > 1 { // let those just answered queue again, so that they share the next commit
+			runtime.Gosched()
+		}
 		clear(batch)
 	}
 }
