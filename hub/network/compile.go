@@ -15,7 +15,7 @@ func (l *loader) compile() {
 		d := l.clauses[c.ID]
 		if d.when.v != "" {
 			if cond := l.condition(d.when, d.recordType.v); cond != nil {
-				c.When = cond
+				c.When = quicken(cond)
 			}
 		}
 	}
@@ -80,7 +80,7 @@ func (l *loader) compileFlow(d *flowDecl) {
 	l.flowServices(d)
 	if d.condition.v != "" {
 		if cond := l.condition(d.condition, f.RecordType); cond != nil {
-			f.Condition = cond
+			f.Condition = quicken(cond)
 		}
 	}
 	l.flowMapping(d)
@@ -93,7 +93,7 @@ func (l *loader) flowClause(d *flowDecl) bool {
 	}
 	c := l.n.clauseByID[d.clause.v]
 	if c == nil {
-		l.addAt(d.clause.at, "clauses are named in agreements/", "clause %q is not known", d.clause.v)
+		l.unknown(kindAgreement, d.clause.at, "clauses are named in agreements/", "clause %q is not known", d.clause.v)
 		return false
 	}
 	d.Flow.Clause = c
@@ -117,7 +117,7 @@ func (l *loader) flowRecipient(d *flowDecl) {
 	}
 	s := l.n.systemByID[d.recipient.v]
 	if s == nil {
-		l.addAt(d.recipient.at, "systems are named in bodies/", "system %q is not known", d.recipient.v)
+		l.unknown(kindBody, d.recipient.at, "systems are named in bodies/", "system %q is not known", d.recipient.v)
 		return
 	}
 	f.RecipientSystem = s
@@ -150,7 +150,7 @@ func (l *loader) flowProducers(d *flowDecl) {
 	for _, p := range d.producers {
 		s := l.n.systemByID[p.v]
 		if s == nil {
-			l.addAt(p.at, "systems are named in bodies/", "system %q is not known", p.v)
+			l.unknown(kindBody, p.at, "systems are named in bodies/", "system %q is not known", p.v)
 			continue
 		}
 		f.Producers = append(f.Producers, s.ID)
@@ -217,7 +217,7 @@ func (l *loader) flowServices(d *flowDecl) {
 		}
 		s := l.n.Service(code.v)
 		if s == nil {
-			l.addAt(code.at, "services are named in services.yaml", "service %q is not known", code.v)
+			l.unknown(kindServices, code.at, "services are named in services.yaml", "service %q is not known", code.v)
 			continue
 		}
 		f.Services = append(f.Services, s.Code)

@@ -7,7 +7,6 @@ import (
 	"text/tabwriter"
 
 	"raccordo/hub/exchange"
-	"raccordo/hub/mapping"
 )
 
 // Explanation says which source field of a flow ends where, under which
@@ -94,10 +93,10 @@ func (n *Network) Explain(f *Flow) Explanation {
 }
 
 func source(c Condition) string {
-	if m, ok := c.(*mapping.Condition); ok && m != nil {
-		return m.Source()
+	if c == nil {
+		return ""
 	}
-	return ""
+	return c.Source()
 }
 
 func (n *Network) categoryNames(set exchange.CategorySet) []string {

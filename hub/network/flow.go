@@ -39,14 +39,6 @@ func (c *Clause) Sees(reason exchange.Reason) bool {
 	return false
 }
 
-// Condition is a compiled CEL expression over the canonical record. It has no
-// effect and a bounded cost.
-type Condition interface {
-	// Eval answers whether it holds. An error (a missing property read without
-	// has(), a wrong type) never counts as true.
-	Eval(tree exchange.Tree) (bool, error)
-}
-
 // Production is what a system pushes of one record type.
 type Production struct {
 	RecordType  exchange.RecordType

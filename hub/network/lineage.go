@@ -170,10 +170,10 @@ func (l *loader) proveArrival(d *flowDecl) {
 				f.ID, l.categoryName(c), f.Clause.ID)
 		}
 	}
-	if c, ok := f.Condition.(*mapping.Condition); ok && c != nil {
+	if c := compiled(f.Condition); c != nil {
 		l.proveCondition(d, d.condition.at, c, "the condition of the flow")
 	}
-	if c, ok := f.Clause.When.(*mapping.Condition); ok && c != nil {
+	if c := compiled(f.Clause.When); c != nil {
 		l.proveCondition(d, l.clauses[f.Clause.ID].when.at, c, "the clause's own condition")
 	}
 }

@@ -47,7 +47,7 @@ type Options struct {
 // or every fault that was found, by file and line.
 func Load(fsys fs.FS, opts Options) (*Network, []Fault) {
 	l := &loader{opts: opts, uuids: map[string]at{}, systems: map[exchange.SystemID]*systemDecl{},
-		clauses: map[exchange.ClauseID]*clauseDecl{}}
+		clauses: map[exchange.ClauseID]*clauseDecl{}, unread: map[fileKind]bool{}}
 	if opts.Zone == nil {
 		zone, err := time.LoadLocation("Europe/Rome")
 		if err != nil {
@@ -64,9 +64,11 @@ func Load(fsys fs.FS, opts Options) (*Network, []Fault) {
 	}
 	l.gather(fsys)
 	l.readAll()
-	l.compileFormats()
-	l.resolve()
-	l.compile()
+	if !l.unread[kindNetwork] { // else everything would seem unknown
+		l.compileFormats()
+		l.resolve()
+		l.compile()
+	}
 	if faults := l.sorted(); len(faults) > 0 {
 		return nil, faults
 	}
@@ -85,6 +87,7 @@ type loader struct {
 	uuids    map[string]at
 	systems  map[exchange.SystemID]*systemDecl
 	clauses  map[exchange.ClauseID]*clauseDecl
+	unread   map[fileKind]bool // kinds of which a file could not be read at all
 	formats  formats
 	mappings mappings
 }
@@ -256,8 +259,18 @@ func (l *loader) readAll() {
 		if r := read[f.kind]; r != nil {
 			if v, ok := parseYAML(&l.faults, f.name, f.data); ok {
 				r(v)
+			} else {
+				l.unread[f.kind] = true
 			}
 		}
+	}
+}
+
+// unknown reports a name nobody declares, unless the file that declares it may
+// be one that could not be read.
+func (l *loader) unknown(kind fileKind, p at, fix, format string, args ...any) {
+	if !l.unread[kind] {
+		l.addAt(p, fix, format, args...)
 	}
 }
 

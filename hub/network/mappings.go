@@ -3,6 +3,7 @@ package network
 import (
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"raccordo/hub/codec"
@@ -55,24 +56,51 @@ func (l *loader) compileCodeLists() {
 		l.mappings.lists[list.ID()] = list
 	}
 	l.servicesList()
+	if d := l.decl.network; d != nil {
+		for _, rt := range d.recordTypes {
+			if s := l.canonical(rt.v); s != nil {
+				l.needLists(s, rt.at)
+			}
+		}
+	}
+	for _, s := range l.formats.schema {
+		l.needLists(s, at{file: s.File()})
+	}
 	l.mappings.codes = map[string]map[string]exchange.CategorySet{}
 	for id, list := range l.mappings.lists {
+		l.mappingFaults(list.CheckCategories(l.opts.Catalog.Categories().Numbers()))
 		codes := map[string]exchange.CategorySet{}
 		for code, names := range list.Codes() {
 			var set exchange.CategorySet
 			for _, name := range names {
-				c, ok := l.opts.Catalog.Categories().ByName(name)
-				if !ok {
-					l.add(Fault{File: "codelists/" + id + ".csv", Message: "category " + clip(name) + " of a code is not known",
-						Fix: "the categories are those of schemas/catalog/categories.csv"})
-					continue
-				}
-				set = set.With(c.Number)
+				set = set.With(l.opts.Catalog.Categories().Numbers()[name]) // its name is checked above
 			}
 			codes[code] = set
 		}
 		l.mappings.codes[id] = codes
 	}
+}
+
+// needLists reports code lists that a schema names and the network does not
+// have: without it nobody knows what a code says about a person.
+func (l *loader) needLists(s *schemas.Schema, p at) {
+	for _, leaf := range s.Properties() {
+		if leaf.CodeList == "" || l.mappings.lists[leaf.CodeList] != nil {
+			continue
+		}
+		file := "codelists/" + leaf.CodeList + ".csv"
+		if leaf.CodeList == servicesList {
+			file = "services.yaml"
+		}
+		if l.unread[kindServices] && leaf.CodeList == servicesList || l.has(file) {
+			continue // there, with faults of its own
+		}
+		l.addAt(p, "add "+file, "the code list %s of %s is not there", leaf.CodeList, leaf.Path)
+	}
+}
+
+func (l *loader) has(name string) bool {
+	return slices.ContainsFunc(l.files, func(f file) bool { return f.name == name })
 }
 
 // servicesList makes the code list that properties of service codes name.

@@ -269,7 +269,7 @@ func (l *loader) needPurpose(p placed[exchange.PurposeID]) *Purpose {
 	}
 	found := l.n.purposeBy[p.v]
 	if found == nil {
-		l.addAt(p.at, "purposes are named in purposes.yaml", "purpose %q is not known", p.v)
+		l.unknown(kindPurposes, p.at, "purposes are named in purposes.yaml", "purpose %q is not known", p.v)
 	}
 	return found
 }
@@ -339,7 +339,7 @@ func (l *loader) resolveTeams() {
 			b := l.n.bodyByID[m.v.Body]
 			switch {
 			case b == nil:
-				l.addAt(m.at, "bodies are files of bodies/", "body %q is not known", m.v.Body)
+				l.unknown(kindBody, m.at, "bodies are files of bodies/", "body %q is not known", m.v.Body)
 			case m.v.Role != "" && len(b.Held(m.v.Role, d.Territory)) == 0:
 				l.addAt(m.at, "", "body %s does not hold the role %s in %s", b.ID, m.v.Role, d.Territory)
 			}

@@ -24,7 +24,7 @@ func (l *loader) resolveAgreements() {
 		}
 		for _, p := range d.parties {
 			if p.v != "" && l.n.bodyByID[p.v] == nil {
-				l.addAt(p.at, "bodies are files of bodies/", "body %q is not known", p.v)
+				l.unknown(kindBody, p.at, "bodies are files of bodies/", "body %q is not known", p.v)
 			}
 		}
 		for i, p := range d.Parties {
@@ -69,6 +69,9 @@ func (l *loader) resolveClause(c *clauseDecl) {
 }
 
 func (l *loader) partyHolds(a *agreementDecl, role exchange.Role) bool {
+	if l.unread[kindBody] {
+		return true // by a body that could not be read, for all that is known
+	}
 	for _, p := range a.Parties {
 		if b := l.n.bodyByID[p.Body]; b != nil {
 			for _, h := range b.Roles {
@@ -140,6 +143,9 @@ func (l *loader) clauseTerms(c *clauseDecl) {
 // partySystem reports whether a party of the clause's agreement has a system
 // that acts in one of roles and does what is asked.
 func (l *loader) partySystem(c *clauseDecl, roles []exchange.Role, does func(*System) bool) bool {
+	if l.unread[kindBody] {
+		return true
+	}
 	for _, p := range c.agreement.Parties {
 		b := l.n.bodyByID[p.Body]
 		if b == nil {
