@@ -273,6 +273,16 @@ func TestStoredKeyCountsLikeADeclaredOne(t *testing.T) {
 	_, err = b.newIssuer().Issue(t.Context(), request(b.assertion()))
 	require.NoError(t, err)
 
+	swapped, err := Key{Public: &otherKey().PublicKey}.JWK()
+	require.NoError(t, err)
+	for _, row := range [][]byte{swapped, []byte("{}")} {
+		wrong := keyRows{rows: map[string][]byte{"desk" + Thumbprint(&deskKey().PublicKey): row}}
+		b.directory, err = NewDirectory(wrong, client("desk"))
+		require.NoError(t, err)
+		_, _, err = b.directory.ClientKey(t.Context(), PilotID("client", "desk"), Thumbprint(&deskKey().PublicKey))
+		require.ErrorIs(t, err, ErrBadKey, "a row that is another key")
+	}
+
 	rows.err = errors.New("no disk")
 	b.directory, err = NewDirectory(rows, client("desk"))
 	require.NoError(t, err)

@@ -26,7 +26,7 @@ func (c *call) guard() error {
 		return exchange.NewError(exchange.CodeMalformed, exchange.ReasonParameter, "the request target must be a path")
 	}
 	path, _, _ := strings.Cut(r.RequestURI, "?")
-	if len(path) > maxPath || !plainPath.MatchString(path) || path != r.URL.Path {
+	if len(path) > maxPath || !plainPath.MatchString(path) {
 		return errNotFound
 	}
 	return nil
