@@ -117,7 +117,7 @@ func (a acknowledged) read(r io.Reader, lines int, enough func()) error {
 // verify opens the store and looks for everything that was acknowledged.
 func (a acknowledged) verify(dir string) error {
 	ctx := context.Background()
-	s, err := sqlite.Open(ctx, sqlite.Options{Dir: dir})
+	s, err := sqlite.Open(ctx, sqlite.Options{Dir: dir, Rand: rand.Reader})
 	if err != nil {
 		return err
 	}

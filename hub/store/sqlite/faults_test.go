@@ -196,7 +196,7 @@ func smallDisk(t *testing.T, size string) string {
 // nothing acknowledged is lost, and when there is room again it goes on by
 // itself.
 func TestDiskFull(t *testing.T) {
-	dir := smallDisk(t, "1500k")
+	dir := smallDisk(t, "4000k")
 	s := open(t, dir)
 	ctx := context.Background()
 	evidence := make([]byte, 20_000)
@@ -206,7 +206,7 @@ func TestDiskFull(t *testing.T) {
 		})
 	}
 	ballast := filepath.Join(dir, "ballast")
-	must(t, os.WriteFile(ballast, make([]byte, 300_000), 0o600))
+	must(t, os.WriteFile(ballast, make([]byte, 600_000), 0o600))
 	last := 0
 	fill := func() {
 		for n := last + 1; n < last+1000; n++ {
@@ -263,7 +263,7 @@ func TestSyncFails(t *testing.T) {
 	if err != nil {
 		t.Skip("strace is not installed")
 	}
-	for _, fault := range []string{"fsync:error=EIO:when=12", "pwrite64:error=EIO:when=60", "pwrite64:error=EIO:when=401+"} {
+	for _, fault := range []string{"fsync:error=EIO:when=10", "fsync:error=EIO:when=40", "pwrite64:error=EIO:when=60", "pwrite64:error=EIO:when=900", "pwrite64:error=EIO:when=900+"} {
 		t.Run(fault, func(t *testing.T) {
 			dir := t.TempDir()
 			name, _, _ := strings.Cut(fault, ":")

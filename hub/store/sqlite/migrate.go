@@ -70,9 +70,9 @@ func step(c *conn, text string, version int64) error {
 		err = c.script("COMMIT")
 	}
 	if err != nil {
-		return errors.Join(err, c.script("ROLLBACK"))
+		_ = c.script("ROLLBACK") // SQLite may have done it already
 	}
-	return nil
+	return err
 }
 
 // quickCheck has SQLite look through the structure of the whole file.

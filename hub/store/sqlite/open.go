@@ -169,9 +169,12 @@ func (s *Store) prepare(ctx context.Context, o Options) error {
 	if err := essentials(s.w); err != nil {
 		return err
 	}
-	// An empty log, so that none of its frames is from before a crash.
-	_, _, err := s.checkpoint("TRUNCATE")
-	return err
+	// An empty log, so that none of its frames is from before a crash; on a full
+	// disk it stays, and reading goes on.
+	if _, _, err := s.checkpoint("TRUNCATE"); err != nil && !errors.Is(err, store.ErrFull) {
+		return err
+	}
+	return nil
 }
 
 // identify compares the store's hub with the expected one, or gives a new

@@ -59,6 +59,17 @@ func testKeys(t *testing.T, e Engine) {
 		}
 		return errors.Join(err, err2, err3, differ(replaced, newer), differ(kept, key(1, 2, 20)), differ(theirs, key(2, 1, 5)))
 	})
+	oldest := func(class exchange.Class, since, want int64, there bool) {
+		t.Helper()
+		b.view(func(tx store.ReadTx) error {
+			at, found, err := tx.OldestKey(class, since)
+			return errors.Join(err, differ(found, there), differ(at, want))
+		})
+	}
+	oldest(exchange.ClassBulk, 0, 10, true) // of key(2, 1, 5)
+	oldest(exchange.ClassBulk, 20, 40, true)
+	oldest(exchange.ClassBulk, 41, 0, false)
+	oldest(exchange.ClassPrompt, 0, 0, false)
 	forget := func(before int64, limit, want int) {
 		t.Helper()
 		b.side(func(tx store.SideTx) error {

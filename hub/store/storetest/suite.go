@@ -56,6 +56,8 @@ func Run(t *testing.T, e Engine) {
 		{"WithdrawalAgainstClaims", testWithdrawal},
 		{"UnknownOutcome", testUnknownOutcome},
 		{"WaitingRoundTrip", testWaitingRoundTrip},
+		{"Adoptions", testAdoptions},
+		{"Oldest", testOldest},
 		{"WaitingHeads", testWaitingHeads},
 		{"WaitingFetch", testWaitingFetch},
 		{"WaitingWake", testWaitingWake},

@@ -101,6 +101,53 @@ func testWaitingRoundTrip(t *testing.T, e Engine) {
 	read(other)
 }
 
+// testOldest: the earliest reception of what is set aside.
+func testOldest(t *testing.T, e Engine) {
+	b := start(t, e)
+	read := func(waiting, parked int64) {
+		t.Helper()
+		b.view(func(tx store.ReadTx) error {
+			w, haveW, err := tx.OldestWaiting()
+			p, haveP, err2 := tx.OldestParked()
+			return errors.Join(err, err2, differ([]int64{w, p}, []int64{waiting, parked}), differ([]bool{haveW, haveP}, []bool{waiting > 0, parked > 0}))
+		})
+	}
+	read(0, 0)
+	w1, w2, p1, p2 := waitingRow(1, 1, 1), waitingRow(2, 1, 1), parkedRow(1), parkedRow(2)
+	w1.ReceivedAt, w2.ReceivedAt, p1.ReceivedAt, p2.ReceivedAt = 30, 20, 12, 11
+	b.put(w1, w2)
+	b.ledger(func(tx store.LedgerTx) error { return tx.PutParked([]store.ParkedRow{p1, p2}) })
+	read(20, 11)
+	b.drop(2)
+	b.ledger(func(tx store.LedgerTx) error { return tx.DeleteParked([]uint64{2}) })
+	read(30, 12)
+}
+
+// testAdoptions: entries of kind adoption, found among others.
+func testAdoptions(t *testing.T, e Engine) {
+	b := start(t, e)
+	b.ledger(func(tx store.LedgerTx) error {
+		for n := range 9 {
+			entry := ClaimEntry(n, 1)
+			if n%3 == 1 {
+				entry = exchange.Entry{ID: entryID(n), Kind: exchange.KindAdoption, Fact: []byte(`{}`)}
+			}
+			if _, err := Append(tx, entry); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	b.view(func(tx store.ReadTx) error {
+		all, err := tx.Adoptions(0, 10)
+		some, err2 := tx.Adoptions(2, 1)
+		if len(all) != 3 || len(some) != 1 {
+			return errors.Join(err, err2, differ([]int{len(all), len(some)}, []int{3, 1}))
+		}
+		return errors.Join(err, err2, differ([]uint64{all[0].Seq, all[1].Seq, all[2].Seq, some[0].Seq}, []uint64{1, 4, 7, 4}))
+	})
+}
+
 func testWaitingHeads(t *testing.T, e Engine) {
 	b := start(t, e)
 	held, behind, retry, free := waitingRow(10, 1, 1), waitingRow(11, 1, 1), waitingRow(12, 1, 2), waitingRow(13, 1, 3)

@@ -61,12 +61,14 @@ CREATE INDEX waiting_fetch ON waiting (system, id) WHERE head = 1 AND event = 'f
 CREATE INDEX waiting_fetchable ON waiting (system, body, fetchable) WHERE head = 1 AND event = 'fetch';
 CREATE INDEX waiting_wake ON waiting (subject, event) WHERE event IN ('consent', 'dossier');
 CREATE INDEX waiting_deadline ON waiting (deadline, id) WHERE state = 'idle' AND deadline > 0;
+CREATE INDEX waiting_received ON waiting (received_at);
 CREATE TABLE parked (
   id INTEGER PRIMARY KEY,
   flow TEXT NOT NULL, principal BLOB NOT NULL, record BLOB NOT NULL, system TEXT NOT NULL, producer TEXT NOT NULL,
   class INTEGER NOT NULL, lane INTEGER NOT NULL, reason TEXT NOT NULL, faults TEXT NOT NULL, mark INTEGER NOT NULL,
   attempt INTEGER NOT NULL, sequence INTEGER NOT NULL, received_at INTEGER NOT NULL, parked_at INTEGER NOT NULL,
   header BLOB NOT NULL, sealed BLOB NOT NULL, sum INTEGER NOT NULL) STRICT;
+CREATE INDEX parked_received ON parked (received_at);
 CREATE TABLE counters (name TEXT PRIMARY KEY, next INTEGER NOT NULL, sum INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 
 -- beside the ledger
@@ -78,6 +80,7 @@ CREATE TABLE keys (
   offset INTEGER NOT NULL, records INTEGER NOT NULL, received_at INTEGER NOT NULL, sum INTEGER NOT NULL,
   UNIQUE (mac, system)) STRICT;
 CREATE INDEX keys_received ON keys (received_at);
+CREATE INDEX keys_offset ON keys (class, offset, received_at);
 CREATE TABLE key_counts (system TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 
 -- A record gets a number when it is first heard of, and its states are keyed
