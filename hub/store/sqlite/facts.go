@@ -97,7 +97,8 @@ func (v *view) ExpiringConsents(from, to int64) (expiring, all int, err error) {
 	count := func(out *int) func(row) error { return func(r row) error { *out = int(r.int(0)); return nil } }
 	err = v.one("SELECT count(*) FROM consents WHERE permits = 1 AND expires_at > max(?1, 0) AND expires_at <= ?2", count(&expiring), from, to)
 	if err == nil {
-		err = v.one("SELECT count(*) FROM consents WHERE permits = 1 AND (expires_at = 0 OR expires_at > ?1)", count(&all), from)
+		err = v.one("SELECT (SELECT count(*) FROM consents WHERE permits = 1 AND expires_at = 0) +"+
+			" (SELECT count(*) FROM consents WHERE permits = 1 AND expires_at > max(?1, 0))", count(&all), from)
 	}
 	return expiring, all, err
 }

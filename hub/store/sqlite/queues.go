@@ -94,7 +94,7 @@ func (v *view) FetchableSince(q store.WaitingQuery, since int64) ([]store.Waitin
 // StaleConsentWaits are heads that wait for a consent although one that
 // permits, and is not over at now, stands for their subject.
 func (v *view) StaleConsentWaits(now int64, limit int) ([]store.WaitingRow, error) {
-	return v.waiting(`SELECT w.id FROM waiting w WHERE w.head = 1 AND w.event = 'consent' AND w.event IN ('consent', 'dossier') AND w.state = 'idle'
+	return v.waiting(`SELECT w.id FROM waiting w INDEXED BY waiting_held WHERE w.head = 1 AND w.event = 'consent' AND w.state = 'idle'
 		AND EXISTS (SELECT 1 FROM consents c WHERE c.subject = w.subject AND c.permits = 1 AND (c.expires_at = 0 OR c.expires_at > ?1))
 		ORDER BY w.id LIMIT ?2`, "t.id", now, limited(limit))
 }

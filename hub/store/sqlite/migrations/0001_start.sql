@@ -60,6 +60,7 @@ CREATE INDEX waiting_retry ON waiting (system, not_before) WHERE head = 1 AND ev
 CREATE INDEX waiting_fetch ON waiting (system, id) WHERE head = 1 AND event = 'fetch';
 CREATE INDEX waiting_fetchable ON waiting (system, body, fetchable) WHERE head = 1 AND event = 'fetch';
 CREATE INDEX waiting_wake ON waiting (subject, event) WHERE event IN ('consent', 'dossier');
+CREATE INDEX waiting_held ON waiting (id) WHERE head = 1 AND event = 'consent';
 CREATE INDEX waiting_deadline ON waiting (deadline, id) WHERE state = 'idle' AND deadline > 0;
 CREATE INDEX waiting_received ON waiting (received_at);
 CREATE TABLE parked (
