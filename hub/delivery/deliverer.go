@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -36,6 +37,7 @@ type Options struct {
 	Former   map[exchange.FlowID]exchange.SystemID // recipients of flows of earlier networks
 	Views    Views
 	Ledger   Ledger
+	Side     Side // where counts of suspect records are kept; nil: in memory only
 	Stream   Stream
 	Sealer   Sealer
 	Sinks    Sinks
@@ -195,6 +197,35 @@ func (d *Deliverer) Nudge() {
 	for _, r := range d.recipients {
 		r.nudge()
 	}
+}
+
+// Lag is how many parts of each lane its slowest recipient has not passed, as
+// far as they are read into the window.
+func (d *Deliverer) Lag() map[store.LaneKey]int {
+	out := make(map[store.LaneKey]int, len(d.windows))
+	for _, w := range d.windows {
+		out[w.lane], _ = w.size()
+	}
+	return out
+}
+
+// Lowest is the lowest offset of a class that some recipient's durable cursor
+// still needs: nothing below it is read again.
+func (d *Deliverer) Lowest(class exchange.Class) int64 {
+	lowest := int64(math.MaxInt64)
+	for _, r := range d.recipients {
+		r.mu.Lock()
+		for lane, c := range r.cursors {
+			if lane.Class == class {
+				lowest = min(lowest, c.durable.Offset)
+			}
+		}
+		r.mu.Unlock()
+	}
+	if lowest == math.MaxInt64 {
+		return 0
+	}
+	return max(lowest, 0)
 }
 
 // Quarantined are the lanes that are not delivered, and why.

@@ -69,6 +69,12 @@ type Views interface {
 	View(context.Context, func(store.ReadTx) error) error
 }
 
+// Side writes what is no ledger entry: how often a record was under work when
+// the process died.
+type Side interface {
+	Side(context.Context, func(store.SideTx) error) error
+}
+
 // Metrics counts what happens; labels come from closed sets.
 type Metrics interface {
 	Sent(system exchange.SystemID, outcome string, records int, took time.Duration)

@@ -33,9 +33,9 @@ type workFile interface {
 
 var _ workFile = (*os.File)(nil)
 
-// readWork gives the records that were under work when the process ended; the
+// ReadWork gives the records that were under work when the process ended; the
 // file is as the last process left it.
-func readWork(r io.Reader) ([]exchange.RecordID, error) {
+func ReadWork(r io.Reader) ([]exchange.RecordID, error) {
 	b, err := io.ReadAll(io.LimitReader(r, 16*1<<16))
 	if err != nil {
 		return nil, fmt.Errorf("read what was under work: %w", err)
