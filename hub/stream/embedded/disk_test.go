@@ -29,6 +29,7 @@ type disk struct {
 	left     int // operations until the power goes; < 0 never
 	failSync int // how many Syncs from now fails; 0 none
 	syncGate chan struct{}
+	full     bool // files cannot grow
 }
 
 const sector = 512
@@ -281,6 +282,9 @@ func (h *handle) WriteAt(b []byte, off int64) (int, error) {
 		return 0, err
 	}
 	if grow := off + int64(len(b)) - int64(len(h.i.data)); grow > 0 {
+		if h.d.full {
+			return 0, &os.PathError{Op: "write", Err: syscall.ENOSPC}
+		}
 		h.i.data = append(h.i.data, make([]byte, grow)...)
 	}
 	copy(h.i.data[off:], b)

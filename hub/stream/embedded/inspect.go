@@ -54,6 +54,17 @@ func (l *Log) HighestAccepted(topic string) (stream.Offset, error) {
 	return next - 1, nil
 }
 
+// Usage is the disk space a topic takes, spare segments included, and its bound.
+func (l *Log) Usage(topic string) (used, bound int64, err error) {
+	t, err := l.topic(topic, false)
+	if err != nil || t == nil {
+		return 0, l.opt.MaxBytes, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.allocated, l.opt.MaxBytes, nil
+}
+
 // Fault is why the topic accepts nothing: a [QuarantineError], or an error that
 // wraps [stream.ErrStopped] or [stream.ErrClosed]. Nil while all is well.
 func (l *Log) Fault(topic string) error {

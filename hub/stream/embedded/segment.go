@@ -18,6 +18,9 @@ const segmentHeader = 4096
 
 var segmentMagic = [8]byte{'R', 'c', 'S', 'e', 'g', 0, 0, layoutVersion}
 
+// maxOffset keeps sums of offsets and counts from overflowing.
+const maxOffset = 1 << 60
+
 // indexStep is the distance in bytes between entries of the index in memory.
 const indexStep = 64 << 10
 
@@ -90,7 +93,7 @@ func decodeSegmentHeader(b []byte) (*segment, string, error) {
 		end:        segmentHeader,
 	}
 	s.next = s.base
-	if s.base < 1 || s.generation == 0 {
+	if s.base < 1 || s.base > maxOffset || s.generation == 0 {
 		return nil, "", errSegmentHeader
 	}
 	return s, string(b[40 : 40+n]), nil
