@@ -143,6 +143,13 @@ type ReadTx interface {
 	Directory(digests []exchange.Digest) (map[exchange.Digest]exchange.SubjectID, error)
 	Key(system exchange.SystemID, mac exchange.Digest) (KeyRow, error)
 	KeyCount(system exchange.SystemID) (int, error)
+	// OldestKey is the lowest offset of a frame of the class whose key was
+	// received at or after since; found false if there is none.
+	OldestKey(class exchange.Class, since int64) (offset int64, found bool, err error)
+	// OldestWaiting and OldestParked are the earliest reception among rows set
+	// aside, Unix milliseconds; found false if there are none.
+	OldestWaiting() (at int64, found bool, err error)
+	OldestParked() (at int64, found bool, err error)
 	Record(id exchange.RecordID) (RecordRow, error)
 	StatusOf(record exchange.RecordID) ([]StatusRow, error)
 	// StateCounts sums the states per flow, as far as followers have come.

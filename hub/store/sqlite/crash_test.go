@@ -9,12 +9,14 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 
 	"raccordo/hub/exchange"
+	"raccordo/hub/hubtest/powercut"
 	"raccordo/hub/store"
 	"raccordo/hub/store/sqlite"
 	"raccordo/hub/store/storetest"
@@ -170,22 +172,10 @@ func startChild(t testing.TB, dir string) (*exec.Cmd, io.ReadCloser) {
 	return cmd, out
 }
 
-func rounds(t *testing.T, variable string) int {
-	t.Helper()
-	n := 3
-	if text := os.Getenv(variable); text != "" {
-		var err error
-		if n, err = strconv.Atoi(text); err != nil {
-			t.Fatalf("%s: %v", variable, err)
-		}
-	}
-	return n
-}
-
 // TestKills kills a writing process again and again on the same store.
 func TestKills(t *testing.T) {
 	dir := t.TempDir()
-	for i := range rounds(t, "RACCORDO_KILLS") {
+	for i := range powercut.Kills(t) {
 		cmd, out := startChild(t, dir)
 		a := acknowledged{}
 		if err := a.read(out, 20+(397*i)%2000, func() { _ = cmd.Process.Kill() }); err != nil {
@@ -197,6 +187,32 @@ func TestKills(t *testing.T) {
 		}
 		if len(a) == 0 {
 			t.Fatalf("kill %d: the child acknowledged nothing", i)
+		}
+	}
+}
+
+// TestPowerCuts takes the power from the disk under a writing process, again
+// and again on the same store.
+func TestPowerCuts(t *testing.T) {
+	disk := powercut.New(t)
+	dir := filepath.Join(disk.Dir(), "data")
+	for i := range powercut.Cuts(t) {
+		cmd, out := startChild(t, dir)
+		a := acknowledged{}
+		err := a.read(out, 30+(811*i)%4000, func() {
+			disk.Cut()
+			_ = cmd.Process.Kill()
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait()
+		disk.Remount()
+		if err := a.verify(dir); err != nil {
+			t.Fatalf("cut %d: %v", i, err)
+		}
+		if len(a) == 0 {
+			t.Fatalf("cut %d: the child acknowledged nothing", i)
 		}
 	}
 }
