@@ -139,7 +139,7 @@ func TestBodiesAreStrict(t *testing.T) {
 			"/acknowledgements/0/refusal required", 422},
 		"refusal of a receipt": {"/v1/mailbox/acknowledgements", `{"acknowledgements":[{"disclosure_id":"` + disclosureID.String() + `","outcome":"received","refusal":"invalid"}]}`,
 			"/acknowledgements/0/refusal not", 422},
-		"day": {"/v1/dossiers", `{"person":{"system":"CF","value":"X"},"role":"social_service","territory":"livorno","ends_on":"2026-02-30"}`, "/ends_on format", 422},
+		"day": {"/v1/dossiers", `{"person":{"system":"CF","value":"X"},"role":"social_service","capacity":"case_manager","ends_on":"2026-02-30"}`, "/ends_on format", 422},
 	} {
 		t.Run(name, func(t *testing.T) {
 			res := r.do("POST", c.path, c.body)

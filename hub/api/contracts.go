@@ -217,21 +217,21 @@ type Consents interface {
 
 // DossierOpening is a case to open.
 type DossierOpening struct {
-	Person    PersonIdentifier
-	Role      exchange.Role
-	Territory exchange.Territory
-	EndsOn    string // day YYYY-MM-DD in Europe/Rome; empty: open until closed
+	Person   PersonIdentifier
+	Role     exchange.Role
+	Capacity string // as clauses name it, e.g. case_manager
+	EndsOn   string // day YYYY-MM-DD in Europe/Rome; empty: open until closed
 }
 
 // Dossier is a body's case, without the person.
 type Dossier struct {
-	ID        exchange.DossierID
-	Role      exchange.Role
-	Territory exchange.Territory
-	OpenedAt  time.Time
-	EndsOn    string
-	ClosedAt  time.Time // zero: open
-	Entry     uint64
+	ID       exchange.DossierID
+	Role     exchange.Role
+	Capacity string
+	OpenedAt time.Time
+	EndsOn   string
+	ClosedAt time.Time // zero: open
+	Entry    uint64
 }
 
 // Dossiers opens and closes cases, durably in the ledger on return.

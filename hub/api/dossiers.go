@@ -9,18 +9,18 @@ import (
 )
 
 type dossierJSON struct {
-	ID        exchange.DossierID `json:"dossier_id"`
-	Role      exchange.Role      `json:"role"`
-	Territory exchange.Territory `json:"territory"`
-	State     string             `json:"state"`
-	OpenedAt  time.Time          `json:"opened_at"`
-	EndsOn    string             `json:"ends_on,omitempty"`
-	ClosedAt  *time.Time         `json:"closed_at,omitempty"`
-	Entry     uint64             `json:"ledger_entry"`
+	ID       exchange.DossierID `json:"dossier_id"`
+	Role     exchange.Role      `json:"role"`
+	Capacity string             `json:"capacity"`
+	State    string             `json:"state"`
+	OpenedAt time.Time          `json:"opened_at"`
+	EndsOn   string             `json:"ends_on,omitempty"`
+	ClosedAt *time.Time         `json:"closed_at,omitempty"`
+	Entry    uint64             `json:"ledger_entry"`
 }
 
 func dossierOut(d Dossier) dossierJSON {
-	out := dossierJSON{ID: d.ID, Role: d.Role, Territory: d.Territory, State: "open", OpenedAt: d.OpenedAt.UTC(), EndsOn: d.EndsOn,
+	out := dossierJSON{ID: d.ID, Role: d.Role, Capacity: d.Capacity, State: "open", OpenedAt: d.OpenedAt.UTC(), EndsOn: d.EndsOn,
 		ClosedAt: optional(d.ClosedAt), Entry: d.Entry}
 	if out.ClosedAt != nil {
 		out.State = "closed"
@@ -33,7 +33,7 @@ func (a *API) openDossier(ctx context.Context, c *call) (*answer, error) {
 	err := c.decode(func(m *members) {
 		d.Person = m.person()
 		d.Role = exchange.Role(m.text("role", true, nameShape))
-		d.Territory = exchange.Territory(m.text("territory", true, nameShape))
+		d.Capacity = m.text("capacity", true, nameShape)
 		d.EndsOn = m.day("ends_on")
 	})
 	if err != nil {

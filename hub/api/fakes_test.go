@@ -171,11 +171,11 @@ func (f *fake) Search(_ context.Context, c Caller, q ConsentQuery) (ConsentPage,
 }
 
 func (f *fake) Open(_ context.Context, _ Caller, d DossierOpening) (Dossier, error) {
-	return Dossier{ID: dossierID1, Role: d.Role, Territory: d.Territory, OpenedAt: testTime, EndsOn: d.EndsOn, Entry: 9}, f.enter()
+	return Dossier{ID: dossierID1, Role: d.Role, Capacity: d.Capacity, OpenedAt: testTime, EndsOn: d.EndsOn, Entry: 9}, f.enter()
 }
 
 func (f *fake) Close(_ context.Context, c Caller, id exchange.DossierID, _ string) (Dossier, error) {
-	return Dossier{ID: id, Role: "social_service", Territory: "livorno", OpenedAt: testTime, ClosedAt: testTime, Entry: 10}, f.mine(c, id == dossierID1)
+	return Dossier{ID: id, Role: "social_service", Capacity: "case_manager", OpenedAt: testTime, ClosedAt: testTime, Entry: 10}, f.mine(c, id == dossierID1)
 }
 
 func (f *fake) Catalog(context.Context, Caller) ([]CatalogItem, error) {
