@@ -52,7 +52,7 @@ type Clause struct {
 	Purpose    exchange.PurposeID
 	Categories exchange.CategorySet
 	Dossier    string        // capacity of the open dossier the recipient must have, "" if none
-	Hold       time.Duration // how long a record waits for a consent or dossier; 0: withheld at once
+	Hold       time.Duration // how long a record waits for a missing consent; 0: withheld at once. A missing dossier is never waited for
 }
 
 // NeedsConsent reports whether each person's consent is the basis.

@@ -18,11 +18,13 @@ type Question struct {
 	ReceivedAt time.Time            // holds count from here
 }
 
-// Subject is one person (or thing) of the record.
+// Subject is one person of the record, or the thing it is about. Only the
+// first can be a thing; only others can be aliases.
 type Subject struct {
 	ID       exchange.SubjectID
 	Part     exchange.Part
 	Prunable bool // the mapping can leave this affected person out
+	Of       int  // of an alias: the index of the person it is another id of
 }
 
 // Scope names what one consent is about: one is in force per subject, purpose
@@ -75,7 +77,7 @@ type Decision struct {
 	Subjects   []SubjectDecision
 	Event      Event              // if held
 	Await      exchange.SubjectID // whose event
-	Until      time.Time          // deadline of the hold
+	Until      time.Time          // deadline of the hold; zero: it has none
 }
 
 // SubjectDecision is the part of one subject.
@@ -113,8 +115,9 @@ func (d *Decision) Same(o *Decision) bool {
 	return true
 }
 
-// Decide answers q under facts. Over several subjects withhold beats hold
-// beats permit; a prunable person who is not permitted is pruned instead.
+// Decide answers q under facts. Every subject is looked up, whatever the
+// others' answers are. Over several subjects withhold beats hold beats permit; a
+// prunable person who is not permitted is pruned instead.
 func Decide(q *Question, facts Facts) Decision {
 	now := facts.Now()
 	if d, done := whole(q, facts, now); done {
@@ -122,39 +125,47 @@ func Decide(q *Question, facts Facts) Decision {
 	}
 	d := Decision{Outcome: exchange.OutcomePermit, Reason: exchange.ReasonPermitted, Categories: q.Clause.Categories,
 		Subjects: make([]SubjectDecision, len(q.Subjects))}
+	covered := make([]exchange.CategorySet, len(q.Subjects))
 	for i := range q.Subjects {
-		s, event, covered := person(q, &q.Subjects[i], facts)
-		if s.Outcome != exchange.OutcomePermit && q.Subjects[i].Prunable && i > 0 {
-			s.Pruned, s.Outcome, s.Reason = true, exchange.OutcomeWithhold, exchange.ReasonPruned
-		}
-		d.Subjects[i] = s
+		d.Subjects[i], covered[i] = subject(q, i, facts)
+	}
+	bindAliases(q, d.Subjects)
+	prune(q, d.Subjects)
+	for i := range d.Subjects {
+		s := &d.Subjects[i]
 		if s.Pruned {
 			continue
 		}
 		if worse(s.Outcome, d.Outcome) {
 			d.Outcome, d.Reason = s.Outcome, s.Reason
-			d.Event, d.Await = event, q.Subjects[i].ID
+			if s.Outcome == exchange.OutcomeHold {
+				d.Event, d.Await = EventConsent, q.Subjects[i].ID
+			}
 		}
-		if !covered.Empty() {
-			d.Categories = d.Categories.Intersect(covered)
+		if !covered[i].Empty() {
+			d.Categories = d.Categories.Intersect(covered[i])
 		}
 	}
-	return finish(q, d, now)
+	finish(q, &d, now)
+	return d
 }
 
 // whole decides what holds for every subject alike.
 func whole(q *Question, facts Facts, now time.Time) (Decision, bool) {
 	switch {
+	case len(q.Subjects) == 0: // about nobody: nobody's basis can be found
+		return same(q, exchange.OutcomeWithhold, exchange.ReasonUndecodable), true
 	case q.Clause == nil || q.Recipient == nil:
 		return same(q, exchange.OutcomeWithhold, exchange.ReasonFlowEnded), true
-	case !q.Clause.InForce.Contains(now):
+	case !q.Clause.InForce.Contains(now) || !q.Clause.Basis.IsValid():
 		return same(q, exchange.OutcomeWithhold, exchange.ReasonClauseNotInForce), true
 	case !q.Recipient.Holds(now):
 		return same(q, exchange.OutcomeWithhold, exchange.ReasonRoleNotHeld), true
 	case !q.Condition:
 		return same(q, exchange.OutcomeWithhold, exchange.ReasonConditionNotMet), true
 	case facts.Stopped():
-		// Not withheld: the switch is an emergency brake, nothing is lost by it.
+		// Not withheld: the switch is an emergency brake, nothing is lost by it,
+		// and no deadline runs against it.
 		d := same(q, exchange.OutcomeHold, exchange.ReasonStopped)
 		d.Event = EventResume
 		return d, true
@@ -170,44 +181,105 @@ func same(q *Question, o exchange.Outcome, r exchange.Reason) Decision {
 	return d
 }
 
-// person decides one subject; covered are the categories a consent names.
-func person(q *Question, s *Subject, facts Facts) (SubjectDecision, Event, exchange.CategorySet) {
+// subject decides one of them; covered are the categories a consent names,
+// empty if it names none.
+func subject(q *Question, i int, facts Facts) (SubjectDecision, exchange.CategorySet) {
+	s := &q.Subjects[i]
+	switch {
+	case s.Part == exchange.PartThing && i == 0: // clause and role alone count
+		return SubjectDecision{Outcome: exchange.OutcomePermit, Reason: exchange.ReasonPermitted}, exchange.CategorySet{}
+	case s.Part == exchange.PartAlias && i > 0:
+		return alias(q, s, facts), exchange.CategorySet{}
+	}
+	return person(q, s, facts)
+}
+
+func (q *Question) scope() Scope {
+	return Scope{q.Clause.Purpose, q.Recipient.Body, q.Recipient.Role, q.RecordType}
+}
+
+func person(q *Question, s *Subject, facts Facts) (SubjectDecision, exchange.CategorySet) {
 	d := SubjectDecision{Outcome: exchange.OutcomePermit, Reason: exchange.ReasonPermitted}
 	var covered exchange.CategorySet
-	if s.Part == exchange.PartThing {
-		return d, EventNone, covered
-	}
-	scope := Scope{q.Clause.Purpose, q.Recipient.Body, q.Recipient.Role, q.RecordType}
-	standing := facts.Consent(s.ID, scope)
-	if s.Part == exchange.PartAlias {
-		// Only a restriction recorded under the other id binds, not silence.
-		if q.Clause.NeedsConsent() && restricts(standing.Reason) {
-			d.Outcome, d.Reason, d.Basis = exchange.OutcomeWithhold, standing.Reason, standing.Seq
-		}
-		return d, EventNone, covered
-	}
 	if q.Clause.NeedsConsent() {
+		standing := facts.Consent(s.ID, q.scope())
 		d.Basis, d.Reason = standing.Seq, standing.Reason
-		covered = standing.Categories
 		switch {
-		case standing.Reason == exchange.ReasonPermitted:
+		case standing.Reason == exchange.ReasonPermitted && standing.Seq != 0:
+			covered = standing.Categories
 		case standing.Reason == exchange.ReasonConsentMissing && q.Clause.Hold > 0:
 			d.Outcome = exchange.OutcomeHold
-			return d, EventConsent, covered
 		default:
 			d.Outcome = exchange.OutcomeWithhold
-			return d, EventNone, covered
+			if !consentReason(standing.Reason) { // nothing that can be relied on
+				d.Reason = exchange.ReasonConsentMissing
+			}
+			return d, covered
 		}
 	}
 	if q.Clause.Dossier != "" {
 		d.Dossier = facts.Dossier(s.ID, q.Recipient.Body, q.Recipient.Role, q.Clause.Dossier)
-		if d.Dossier == 0 {
+		if d.Dossier == 0 { // no dossier, no data: final, also where a consent could be waited for
 			d.Outcome, d.Reason = exchange.OutcomeWithhold, exchange.ReasonNoDossier
-			return d, EventNone, covered
 		}
 	}
-	return d, EventNone, covered
+	return d, covered
 }
+
+// alias decides another id of somebody who is among the subjects: only a
+// restriction recorded under it binds, not silence (protocol.md 2.3).
+func alias(q *Question, s *Subject, facts Facts) SubjectDecision {
+	d := SubjectDecision{Outcome: exchange.OutcomePermit, Reason: exchange.ReasonPermitted}
+	if !q.Clause.NeedsConsent() {
+		return d
+	}
+	if standing := facts.Consent(s.ID, q.scope()); restricts(standing.Reason) {
+		d.Outcome, d.Reason, d.Basis = exchange.OutcomeWithhold, standing.Reason, standing.Seq
+	}
+	return d
+}
+
+// bindAliases gives persons the restrictions found under their other ids.
+func bindAliases(q *Question, ds []SubjectDecision) {
+	for i := 1; i < len(ds); i++ {
+		if q.Subjects[i].Part != exchange.PartAlias {
+			continue
+		}
+		if of := q.owner(i); worse(ds[i].Outcome, ds[of].Outcome) {
+			ds[of].Outcome, ds[of].Reason = ds[i].Outcome, ds[i].Reason
+		}
+	}
+}
+
+// owner is the index of the person that the alias i is another id of; the
+// principal where the question does not say.
+func (q *Question) owner(i int) int {
+	of := q.Subjects[i].Of
+	if of < 0 || of >= len(q.Subjects) || of > 0 && q.Subjects[of].Part == exchange.PartAlias {
+		return 0
+	}
+	return of
+}
+
+// prune leaves out prunable persons who are not permitted, with their aliases.
+func prune(q *Question, ds []SubjectDecision) {
+	cut := func(i int) {
+		ds[i].Outcome, ds[i].Reason, ds[i].Pruned = exchange.OutcomeWithhold, exchange.ReasonPruned, true
+	}
+	for i := 1; i < len(ds); i++ {
+		if q.Subjects[i].Part != exchange.PartAlias && q.Subjects[i].Prunable && ds[i].Outcome != exchange.OutcomePermit {
+			cut(i)
+		}
+	}
+	for i := 1; i < len(ds); i++ {
+		if q.Subjects[i].Part == exchange.PartAlias && ds[q.owner(i)].Pruned {
+			cut(i)
+		}
+	}
+}
+
+// consentReason reports whether r says why a consent does not permit.
+func consentReason(r exchange.Reason) bool { return r == exchange.ReasonConsentExpired || restricts(r) }
 
 func restricts(r exchange.Reason) bool {
 	switch r {
@@ -223,21 +295,27 @@ func worse(a, b exchange.Outcome) bool {
 	return rank[a] > rank[b]
 }
 
-func finish(q *Question, d Decision, now time.Time) Decision {
+// finish judges the deadline of a hold and the categories of a permit.
+func finish(q *Question, d *Decision, now time.Time) {
 	switch d.Outcome {
 	case exchange.OutcomeHold:
 		d.Categories = exchange.CategorySet{}
 		d.Until = q.ReceivedAt.Add(q.Clause.Hold)
-		if !now.Before(d.Until) {
-			d.Outcome, d.Reason, d.Event = exchange.OutcomeWithhold, exchange.ReasonHoldExpired, EventNone
+		if now.Before(d.Until) {
+			return
+		}
+		d.Outcome, d.Reason = exchange.OutcomeWithhold, exchange.ReasonHoldExpired
+		d.Event, d.Await, d.Until = EventNone, exchange.SubjectID{}, time.Time{}
+		for i := range d.Subjects {
+			if s := &d.Subjects[i]; s.Outcome == exchange.OutcomeHold {
+				s.Outcome, s.Reason = exchange.OutcomeWithhold, exchange.ReasonHoldExpired
+			}
 		}
 	case exchange.OutcomePermit:
 		if !q.Present.Empty() && q.Present.Intersect(d.Categories).Empty() {
-			d.Outcome, d.Reason = exchange.OutcomeWithhold, exchange.ReasonCategoryForbidden
-			d.Categories = exchange.CategorySet{}
+			d.Outcome, d.Reason, d.Categories = exchange.OutcomeWithhold, exchange.ReasonCategoryForbidden, exchange.CategorySet{}
 		}
 	default:
-		d.Categories = exchange.CategorySet{}
+		d.Categories, d.Event, d.Await = exchange.CategorySet{}, EventNone, exchange.SubjectID{}
 	}
-	return d
 }
