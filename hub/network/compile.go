@@ -22,6 +22,11 @@ func (l *loader) compile() {
 	for _, d := range l.decl.flows {
 		l.compileFlow(d)
 	}
+	for _, d := range l.decl.flows { // once all are known: what one flow hides another can show
+		if d.Flow.Mapping != nil && l.n.flowByID[d.Flow.ID] == d.Flow {
+			l.prove(d)
+		}
+	}
 }
 
 // condition compiles a CEL condition and checks that it reads what the record
@@ -237,8 +242,7 @@ func (l *loader) flowServices(d *flowDecl) {
 	slices.Sort(f.Services)
 }
 
-// flowMapping finds the mapping and what it makes, and proves that it
-// discloses no more than the clause permits.
+// flowMapping finds the mapping and what it makes.
 func (l *loader) flowMapping(d *flowDecl) {
 	f := d.Flow
 	e := l.mapping(d.mapping)
@@ -266,7 +270,6 @@ func (l *loader) flowMapping(d *flowDecl) {
 		return
 	}
 	f.Mapping = e.m
-	l.prove(d)
 }
 
 func formatName(f *Flow) string {

@@ -38,6 +38,7 @@ func TestLeaks(t *testing.T) {
 		{"two labels that have one code in common", []change{
 			{"codelists/kinds.csv", "code,generic,exact\nBED,bed,bed\nCARE,walk,care\nWALK,walk,walk\n", "code,generic,exact\nBED,a,c\nCARE,a,d\nWALK,b,d\n"},
 			{north, "services: [CARE, WALK]", "services: [BED, CARE, WALK]"},
+			{north, "services: [BED]\n", "services: [BED, CARE, WALK]\n"}, // so that the way it comes tells nothing
 			field("  - {to: /note, from: /service, codelist: {list: kinds, to: exact}}"),
 		}, askOut, "to: exact", health},
 		{"inside CEL", []change{field("  - {to: /note, cel: 'a ? \"x\" : \"x\"', reads: {a: /constraints/accessible}}")}, askOut, "accessible", disability},
@@ -55,7 +56,19 @@ func TestLeaks(t *testing.T) {
 		{"the clause's own condition", []change{{accord, "categories: [NonPersonal, OfficialID, Social]\n", "categories: [NonPersonal, OfficialID, Social]\n    when: has(record.accompaniment)\n"}},
 			accord, "has(record.accompaniment)", "discloses Health, which clause to_house does not permit"},
 		{"the service that alone comes through a flow", []change{{north, "services: [CARE, WALK]", "services: [CARE]"}}, north, "services: [CARE]",
-			"every service it carries says it"},
+			"every service it can be (CARE) says it"},
+		{"a second flow that carries all but the one", []change{{north, "  - id: ward\n", `  - id: walk
+    record_type: service_request
+    territory: north
+    producers: [desk_system]
+    clause: to_house
+    recipient: house_system
+    role: service_provider
+    services: [WALK]
+    format: ask
+    mapping: ask_out
+  - id: ward
+`}}, north, "services: [CARE, WALK]", "every service it can be (CARE) says it"},
 		{"the way in: health becomes a note", []change{{askedIn, "  - {to: /service, const: BED}", "  - {to: /service, const: BED}\n  - {to: /need_note, from: /diagnosis}"}}, askedIn, "/diagnosis",
 			"/need_note of service_request does not carry that category"},
 		{"the way in: health chooses the urgency", []change{{askedIn, "  - {to: /urgency, const: ROUTINE}",

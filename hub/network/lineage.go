@@ -51,20 +51,50 @@ func (f *Flow) ValueCategories(path, value string) exchange.CategorySet {
 }
 
 // domain are the codes a property can have in this flow: of the service, those
-// the flow carries.
-func (l *loader) domain(f *Flow) func(exchange.Pointer) *mapping.Domain {
+// in carried.
+func (l *loader) domain(f *Flow, carried []string) func(exchange.Pointer) *mapping.Domain {
 	service := l.n.services.Property
 	return func(path exchange.Pointer) *mapping.Domain {
 		d := f.Mapping.Codes(path)
-		if path != service || f.Services == nil || d == nil {
+		if path != service || carried == nil || d == nil {
 			return d
 		}
 		own := &mapping.Domain{Codes: map[string]exchange.CategorySet{}, Absent: d.Absent}
-		for _, code := range f.Services {
+		for _, code := range carried {
 			own.Codes[code] = d.Codes[code].Union(l.n.Service(code).Categories)
 		}
 		return own
 	}
+}
+
+// arrivals groups the services of a flow by what else the recipient, a body in
+// a role, gets when one is asked for: it sees through which flows a record
+// comes, and so can tell the groups apart whatever the labels say. Conditions
+// are left aside: where a flow may come, it may tell.
+func (l *loader) arrivals(f *Flow) [][]string {
+	if f.Services == nil {
+		return [][]string{nil}
+	}
+	groups := map[string][]string{}
+	var order []string
+	for _, code := range f.Services {
+		var key strings.Builder
+		for _, o := range l.n.flows {
+			if o.Recipient.Body == f.Recipient.Body && o.Recipient.Role == f.Recipient.Role && o.Territory == f.Territory &&
+				o.RecordType == f.RecordType && slices.Contains(o.Services, code) {
+				key.WriteString(string(o.ID) + " ")
+			}
+		}
+		if groups[key.String()] == nil {
+			order = append(order, key.String())
+		}
+		groups[key.String()] = append(groups[key.String()], code)
+	}
+	out := make([][]string, len(order))
+	for i, key := range order {
+		out[i] = groups[key]
+	}
+	return out
 }
 
 // prove computes the lineage of a flow and reports everything that could reach
@@ -72,7 +102,7 @@ func (l *loader) domain(f *Flow) func(exchange.Pointer) *mapping.Domain {
 // list, a code, a condition, or the mere arrival of the record.
 func (l *loader) prove(d *flowDecl) {
 	f := d.Flow
-	domain := l.domain(f)
+	domain := l.domain(f, f.Services)
 	f.lineage = lineage{analysis: f.Mapping.Analyse(domain), codes: map[exchange.Pointer]codeSet{}}
 	reads := f.Mapping.Reads()
 	for _, p := range f.Canonical.Properties() {
@@ -92,8 +122,16 @@ func (l *loader) prove(d *flowDecl) {
 		}
 	}
 	f.Prune = prunes(f)
-	l.proveTargets(d)
-	l.proveArrival(d)
+	for _, carried := range l.arrivals(f) {
+		l.proveTargets(f, f.Mapping.Analyse(l.domain(f, carried)))
+		l.proveServices(d, carried)
+	}
+	if c := compiled(f.Condition); c != nil {
+		l.proveCondition(d, d.condition.at, c, "the condition of the flow")
+	}
+	if c := compiled(f.Clause.When); c != nil {
+		l.proveCondition(d, l.clauses[f.Clause.ID].when.at, c, "the clause's own condition")
+	}
 }
 
 // prunes reports whether the mapping can leave every affected person out.
@@ -111,10 +149,9 @@ func prunes(f *Flow) bool {
 	return affected
 }
 
-func (l *loader) proveTargets(d *flowDecl) {
-	f := d.Flow
+func (l *loader) proveTargets(f *Flow, analysis *mapping.Analysis) {
 	for _, e := range f.Mapping.Lineage() {
-		forbidden := f.lineage.analysis.Targets()[e.Target].Minus(f.Clause.Categories)
+		forbidden := analysis.Targets()[e.Target].Minus(f.Clause.Categories)
 		for _, c := range forbidden.Each() {
 			r, by := l.culprit(f, &e, c)
 			if by == "" {
@@ -155,26 +192,21 @@ func (l *loader) culprit(f *Flow, e *mapping.Edge, c exchange.Category) (mapping
 	return mapping.Reading{}, ""
 }
 
-// proveArrival judges what the recipient learns from getting the record at
-// all: by the services the flow carries and by the conditions on it.
-func (l *loader) proveArrival(d *flowDecl) {
+// proveServices judges what the recipient learns from getting a record at all,
+// when it is one of the carried services and no other.
+func (l *loader) proveServices(d *flowDecl, carried []string) {
 	f := d.Flow
-	if len(f.Services) > 0 && len(d.services) > 0 {
-		shared := l.n.Service(f.Services[0]).Categories
-		for _, code := range f.Services[1:] {
-			shared = shared.Intersect(l.n.Service(code).Categories)
-		}
-		for _, c := range shared.Minus(f.Clause.Categories).Each() {
-			l.addAt(d.services[0].at, "carry it together with services that do not say it, or use a clause that permits it",
-				"a record that comes through flow %s discloses %s, which clause %s does not permit: every service it carries says it",
-				f.ID, l.categoryName(c), f.Clause.ID)
-		}
+	if len(carried) == 0 {
+		return
 	}
-	if c := compiled(f.Condition); c != nil {
-		l.proveCondition(d, d.condition.at, c, "the condition of the flow")
+	shared := l.n.Service(carried[0]).Categories
+	for _, code := range carried[1:] {
+		shared = shared.Intersect(l.n.Service(code).Categories)
 	}
-	if c := compiled(f.Clause.When); c != nil {
-		l.proveCondition(d, l.clauses[f.Clause.ID].when.at, c, "the clause's own condition")
+	for _, c := range shared.Minus(f.Clause.Categories).Each() {
+		l.addAt(d.services[0].at, "carry it together with services that do not say it, and those through no other flow to the same recipient; or use a clause that permits it",
+			"a record that comes through flow %s discloses %s, which clause %s does not permit: every service it can be (%s) says it",
+			f.ID, l.categoryName(c), f.Clause.ID, strings.Join(carried, ", "))
 	}
 }
 
