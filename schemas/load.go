@@ -1,6 +1,7 @@
 package schemas
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -89,7 +90,10 @@ func (l *Loader) Load(file string, src []byte) (*Schema, []LintFault) {
 			s := &Schema{file: file, root: root, validator: validator, quick: newQuick(expanded)}
 			s.title, _ = doc.root["title"].(string)
 			s.index()
-			return s, nil
+			if s.source, err = json.Marshal(expanded); err == nil {
+				return s, nil
+			}
+			lint.fault(lint.main, "not_compiled", "the schema cannot be written out")
 		}
 	}
 	return nil, lint.report()

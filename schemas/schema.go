@@ -11,6 +11,7 @@ import (
 type Schema struct {
 	file       string
 	title      string
+	source     []byte
 	root       *node
 	validator  *gojsonschema.Schema
 	quick      *quick
@@ -23,6 +24,10 @@ type Schema struct {
 
 // File is the name the schema was loaded under.
 func (s *Schema) File() string { return s.file }
+
+// Source is the schema as JSON with every reference written out, so that it can
+// be read without the shared definitions. It must not be changed.
+func (s *Schema) Source() []byte { return s.source }
 
 // Title is the schema's title, empty if it has none.
 func (s *Schema) Title() string { return s.title }

@@ -1,0 +1,53 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"raccordo/hub/exchange"
+)
+
+// Client talks to a running hub over its socket.
+type Client struct{ http *http.Client }
+
+// Dial makes a client for a socket; nothing is opened before the first call.
+func Dial(socket string) *Client {
+	return &Client{&http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "unix", socket)
+	}}}}
+}
+
+// Call asks for one operation; refusals come back as *exchange.Error.
+func Call[Out, In any](ctx context.Context, c *Client, op string, in In) (Out, error) {
+	var out Out
+	b, err := json.Marshal(in)
+	if err != nil {
+		return out, fmt.Errorf("%s: %w", op, err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://hub/"+op, bytes.NewReader(b))
+	if err != nil {
+		return out, fmt.Errorf("%s: %w", op, err)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return out, fmt.Errorf("no hub answers on its control socket; is it running? %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	d := json.NewDecoder(resp.Body)
+	if resp.StatusCode != http.StatusOK {
+		var r refusal
+		if err := d.Decode(&r); err != nil {
+			return out, fmt.Errorf("%s: the hub answered %d", op, resp.StatusCode)
+		}
+		return out, exchange.NewError(r.Code, r.Reason, r.Detail, r.Faults...)
+	}
+	if err := d.Decode(&out); err != nil {
+		return out, fmt.Errorf("%s: %w", op, err)
+	}
+	return out, nil
+}
