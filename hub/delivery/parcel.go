@@ -234,7 +234,7 @@ func (r *recipient) decideOne(rec *record, i int, s *ledger.State, f *fates, env
 			return nil, nil // somebody else took it
 		}
 		rec.row = at
-	} else if key := rec.queue(); s.Queues[key] > 0 || queued[key] {
+	} else if key := rec.queue(); s.Queues[key].Rows > 0 || queued[key] {
 		queued[key] = true
 		return nil, r.setAside(rec, i, s, f, env, store.EventReady, exchange.ReasonQueued, nil)
 	}

@@ -108,7 +108,7 @@ func endReason(row *store.WaitingRow) exchange.Reason {
 func (d *Deliverer) rouse(ctx context.Context) error {
 	var rows []store.WaitingRow
 	err := d.opt.Views.View(ctx, func(tx store.ReadTx) (err error) {
-		rows, err = tx.StaleConsentWaits(d.opt.Clock.Now().UnixMilli(), sweepBatch)
+		rows, err = tx.StaleConsentWaits(d.opt.Clock.Now().UnixMilli(), 0, sweepBatch)
 		return err
 	})
 	if err != nil || len(rows) == 0 {

@@ -156,17 +156,21 @@ func (b *batch) apply(c *Change) {
 		b.move(m)
 	}
 	for _, r := range c.PutWaiting {
-		s.Queues[store.QueueKey{Flow: r.Flow, Principal: r.Principal}]++
+		b.count(&r, 1)
 		row := r
 		s.Waiting[r.ID] = &row
 	}
 	for _, r := range c.UpdateWaiting {
+		if old := s.Waiting[r.ID]; old != nil {
+			b.count(old, -1)
+			b.count(&r, 1)
+		}
 		row := r
 		s.Waiting[r.ID] = &row
 	}
 	for _, id := range c.DeleteWaiting {
 		if r := s.Waiting[id]; r != nil {
-			s.Queues[store.QueueKey{Flow: r.Flow, Principal: r.Principal}]--
+			b.count(r, -1)
 			delete(s.Waiting, id)
 		}
 	}
@@ -182,6 +186,17 @@ func (b *batch) apply(c *Change) {
 	}
 	b.applyFacts(c)
 	merge(&b.change, c)
+}
+
+// count adds a row to what is known of its queue, or takes it out.
+func (b *batch) count(r *store.WaitingRow, n int) {
+	key := store.QueueKey{Flow: r.Flow, Principal: r.Principal}
+	q := b.state.Queues[key]
+	q.Rows += n
+	if r.Event == store.EventFetch {
+		q.Fetches += n
+	}
+	b.state.Queues[key] = q
 }
 
 func (b *batch) applyFacts(c *Change) {

@@ -33,7 +33,7 @@ type State struct {
 	Head    store.Head
 	Seq     uint64 // what the item's entry will have
 	Facts   *Facts
-	Queues  map[store.QueueKey]int
+	Queues  map[store.QueueKey]store.Queue
 	Cursors map[store.CursorKey]store.Cursor
 	Epochs  map[store.LaneKey]uint64
 	Waiting map[uint64]*store.WaitingRow

@@ -108,10 +108,22 @@ type QueueKey struct {
 	Principal exchange.SubjectID
 }
 
+// Queue counts the rows of one queue.
+type Queue struct {
+	Rows    int // all of them
+	Fetches int // those that wait for a fetch, claimed by one or not
+}
+
+// Blocks reports whether a further record of the person must queue behind:
+// rows that wait for a fetch hold up nothing that waits for a fetch too, since
+// they are fetched in order.
+func (q Queue) Blocks() bool { return q.Rows > q.Fetches }
+
 // Event is what a waiting row waits for.
 type Event string
 
-// The events. A row of a queue is looked at only when it is the head.
+// The events. A row is looked at only when nothing blocks it: every older row
+// of its queue waits for a fetch, or there is none. Such a row is called a head.
 const (
 	EventConsent Event = "consent" // a consent of Subject
 	EventDossier Event = "dossier" // a dossier on Subject
@@ -150,6 +162,7 @@ type WaitingRow struct {
 	Claim    uint64 // sequence of the open claim, 0 if none
 	Mark     exchange.Mark
 	Attempt  uint16
+	Tries    uint16 // how often the recipient wanted it offered again, or answered nothing that can be read
 	Sequence uint64 // per (flow, principal)
 
 	ReceivedAt int64 // Unix milliseconds, as all times here

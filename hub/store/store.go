@@ -58,7 +58,7 @@ type LedgerTx interface {
 	// [ErrNotFound] if it did not happen.
 	EntryByID(id exchange.EntryID) (uint64, error)
 	// Queues counts the waiting rows per queue; absent is none.
-	Queues(keys []QueueKey) (map[QueueKey]int, error)
+	Queues(keys []QueueKey) (map[QueueKey]Queue, error)
 	Cursors(keys []CursorKey) (map[CursorKey]Cursor, error)
 	Epochs(lanes []LaneKey) (map[LaneKey]uint64, error)
 	Claims(seqs []uint64) ([]Claim, error)
@@ -97,6 +97,9 @@ type WaitingQuery struct {
 	Body   exchange.BodyID // only rows pushed by this body; "" for any (fetches only)
 	Limit  int
 	Now    int64 // Unix milliseconds
+	// MaxBytes ends the list behind the row whose header and payload take the
+	// sum to it or above; 0 is no bound.
+	MaxBytes int
 }
 
 // ReadTx is a consistent snapshot.
@@ -114,22 +117,24 @@ type ReadTx interface {
 	// Due are the heads of queues that can be drained: ready, or retry whose
 	// time has come, idle, in order of ID. Rows that wait for a fetch are not.
 	Due(q WaitingQuery) ([]WaitingRow, error)
-	// Expired are idle rows, of any event, whose deadline has come, in order.
+	// Expired are rows, of any event, whose deadline has come, in order of the
+	// deadline: idle ones, and fetched ones whose lease is over.
 	Expired(now int64, limit int) ([]WaitingRow, error)
-	// Fetchable are the heads of queues that wait for a fetch and are idle, or
-	// claimed with a lease that is over, in order of ID.
+	// Fetchable are the heads that wait for a fetch and are idle, or claimed
+	// with a lease that is over, in order of Fetchable.
 	Fetchable(q WaitingQuery) ([]WaitingRow, error)
-	// FetchableSince are rows that wait for a fetch, claimed or not, with
-	// Fetchable greater than since, in its order, one per queue.
+	// FetchableSince are the heads that wait for a fetch, claimed or not, with
+	// Fetchable greater than since, in its order.
 	FetchableSince(q WaitingQuery, since int64) ([]WaitingRow, error)
 	// WaitingNamed are the system's rows with one of the disclosure ids or one
 	// of the names, whatever they wait for.
 	WaitingNamed(system exchange.SystemID, disclosures []exchange.DisclosureID, names []string) ([]WaitingRow, error)
 	// WaitingCount counts rows per recipient system.
 	WaitingCount() (map[exchange.SystemID]int, error)
-	// StaleConsentWaits are idle rows that wait for a consent although one
-	// that permits exists for their subject (lost wake-ups).
-	StaleConsentWaits(now int64, limit int) ([]WaitingRow, error)
+	// StaleConsentWaits are idle heads that wait for a consent although one that
+	// permits exists for their subject (a lost wake-up, or a consent to something
+	// else), with an id greater than after, in order.
+	StaleConsentWaits(now int64, after uint64, limit int) ([]WaitingRow, error)
 
 	ParkedList(after uint64, limit int) ([]ParkedRow, error)
 	ConsentByID(id exchange.ConsentID) (ConsentRow, error)

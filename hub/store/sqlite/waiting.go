@@ -11,14 +11,14 @@ import (
 
 // waitingSet are the columns that change with the row, in the order of its
 // checksum (after the id).
-const waitingSet = "flow, principal, record, system, producer, body, class, lane, disclosure, name, event, subject, reason, state, claim, mark, attempt, sequence," +
+const waitingSet = "flow, principal, record, system, producer, body, class, lane, disclosure, name, event, subject, reason, state, claim, mark, attempt, tries, sequence," +
 	" received_at, deadline, not_before, lease, fetchable, sum"
 
-const waitingArgs = 25 // id, the columns of waitingSet
+const waitingArgs = 26 // id, the columns of waitingSet
 
 func waitingRow(w *store.WaitingRow) []any {
 	return summed(int64(w.ID), string(w.Flow), w.Principal[:], w.Record[:], string(w.System), string(w.Producer), string(w.Body),
-		int64(w.Class), int64(w.Lane), w.Disclosure[:], w.Name, string(w.Event), w.Subject[:], string(w.Reason), string(w.State), int64(w.Claim), int64(w.Mark), int64(w.Attempt), int64(w.Sequence),
+		int64(w.Class), int64(w.Lane), w.Disclosure[:], w.Name, string(w.Event), w.Subject[:], string(w.Reason), string(w.State), int64(w.Claim), int64(w.Mark), int64(w.Attempt), int64(w.Tries), int64(w.Sequence),
 		w.ReceivedAt, w.Deadline, w.NotBefore, w.Lease, w.Fetchable)
 }
 
@@ -59,12 +59,12 @@ func (t ledgerTx) PutWaiting(rows []store.WaitingRow) error {
 
 func (t ledgerTx) putWaiting(w *store.WaitingRow) error {
 	_, err := t.c.exec("INSERT INTO waiting (id, "+waitingSet+", head) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,"+
-		"?19,?20,?21,?22,?23,?24,?25, NOT EXISTS (SELECT 1 FROM waiting WHERE principal=?3 AND flow=?2 AND id<?1))", waitingRow(w)...)
-	if err != nil {
+		"?19,?20,?21,?22,?23,?24,?25,?26, NOT EXISTS (SELECT 1 FROM waiting WHERE principal=?3 AND flow=?2 AND id<?1 AND event<>'fetch'))", waitingRow(w)...)
+	if err != nil || w.Event == store.EventFetch {
 		return err
 	}
 	// Ids rise with the ledger, so that this finds nothing; but if a row comes
-	// before an older head, there must not be two.
+	// before others, they are heads no longer.
 	_, err = t.c.exec("UPDATE waiting SET head=0 WHERE principal=?1 AND flow=?2 AND id>?3 AND head=1", w.Principal[:], string(w.Flow), int64(w.ID))
 	return err
 }
@@ -103,16 +103,17 @@ func (t ledgerTx) UpdateWaiting(rows []store.WaitingRow) error {
 	return nil
 }
 
-const updateWaiting = "UPDATE waiting SET (" + waitingSet + ") = (?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25)" +
+const updateWaiting = "UPDATE waiting SET (" + waitingSet + ") = (?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26)" +
 	" WHERE id=?1"
 
 func (t ledgerTx) updateWaiting(w *store.WaitingRow) error {
 	args := waitingRow(w)
-	n, err := t.c.exec(updateWaiting+" AND principal=?3 AND flow=?2 AND system=?5", args...)
+	n, err := t.c.exec(updateWaiting+" AND principal=?3 AND flow=?2 AND system=?5 AND (event='fetch')=(?12='fetch')", args...)
 	if err != nil || n == 1 {
 		return err
 	}
-	// The row moves to another queue or recipient: both queues get new heads.
+	// The row moves to another queue or recipient, or begins or ends to hold up
+	// those behind it: both queues get new heads.
 	was, system := queue{}, exchange.SystemID("")
 	err = t.one("SELECT principal, flow, system FROM waiting WHERE id=?", func(v row) error {
 		was, system = queue{id16[exchange.SubjectID](v, 0), exchange.FlowID(v.text(1))}, exchange.SystemID(v.text(2))
@@ -129,39 +130,47 @@ func (t ledgerTx) updateWaiting(w *store.WaitingRow) error {
 			return err
 		}
 	}
-	return t.fixHeads([]queue{was, {w.Principal, w.Flow}})
+	queues := []queue{was, {w.Principal, w.Flow}}
+	if err := t.fixHeads(block, queues); err != nil {
+		return err
+	}
+	return t.fixHeads(unblock, queues)
 }
 
-// fixHeads makes the first row of each queue its only head.
-func (t ledgerTx) fixHeads(queues []queue) error {
+// first is the first row of a queue that holds up those behind it.
+const first = "(SELECT min(id) FROM waiting WHERE principal=?1 AND flow=?2 AND event<>'fetch')"
+
+// Rows behind the first are no heads; that one, and all if there is none, are.
+const (
+	block   = "UPDATE waiting SET head=0 WHERE principal=?1 AND flow=?2 AND head=1 AND id>" + first
+	unblock = "UPDATE waiting SET head=1 WHERE principal=?1 AND flow=?2 AND head=0 AND id<=coalesce(" + first + ", 9223372036854775807)"
+)
+
+// fixHeads runs one of those statements for each queue.
+func (t ledgerTx) fixHeads(statement string, queues []queue) error {
 	slices.SortFunc(queues, func(a, b queue) int {
 		if c := bytes.Compare(a.principal[:], b.principal[:]); c != 0 {
 			return c
 		}
 		return bytes.Compare([]byte(a.flow), []byte(b.flow))
 	})
-	const first = "(SELECT min(id) FROM waiting WHERE principal=?1 AND flow=?2)"
 	for _, q := range slices.Compact(queues) {
-		_, err := t.c.exec("UPDATE waiting SET head=0 WHERE principal=?1 AND flow=?2 AND head=1 AND id>"+first, q.principal[:], string(q.flow))
-		if err == nil {
-			_, err = t.c.exec("UPDATE waiting SET head=1 WHERE id="+first+" AND head=0", q.principal[:], string(q.flow))
-		}
-		if err != nil {
-			return fmt.Errorf("move the head of a queue: %w", err)
+		if _, err := t.c.exec(statement, q.principal[:], string(q.flow)); err != nil {
+			return fmt.Errorf("move the heads of a queue: %w", err)
 		}
 	}
 	return nil
 }
 
-// DeleteWaiting takes rows out of their queues; the next of each becomes its
+// DeleteWaiting takes rows out of their queues; the next of each becomes a
 // head. Rows that are not there are passed over.
 func (t ledgerTx) DeleteWaiting(ids []uint64) error {
 	var queues []queue
 	counts := map[exchange.SystemID]int{}
 	for _, id := range ids {
-		err := t.query("DELETE FROM waiting WHERE id=? RETURNING principal, flow, system, head", func(v row) error {
+		err := t.query("DELETE FROM waiting WHERE id=? RETURNING principal, flow, system, head, event", func(v row) error {
 			counts[exchange.SystemID(v.text(2))]--
-			if v.int(3) != 0 {
+			if v.int(3) != 0 && store.Event(v.text(4)) != store.EventFetch {
 				queues = append(queues, queue{id16[exchange.SubjectID](v, 0), exchange.FlowID(v.text(1))})
 			}
 			return nil
@@ -173,7 +182,7 @@ func (t ledgerTx) DeleteWaiting(ids []uint64) error {
 			return fmt.Errorf("delete waiting: %w", err)
 		}
 	}
-	if err := t.fixHeads(queues); err != nil {
+	if err := t.fixHeads(unblock, queues); err != nil {
 		return err
 	}
 	return t.countWaiting(counts)
@@ -196,19 +205,19 @@ func (t ledgerTx) WakeWaiting(event store.Event, subjects []exchange.SubjectID) 
 }
 
 // Queues counts rows per queue, for all principals at once.
-func (t ledgerTx) Queues(keys []store.QueueKey) (map[store.QueueKey]int, error) {
+func (t ledgerTx) Queues(keys []store.QueueKey) (map[store.QueueKey]store.Queue, error) {
 	principals := make([]exchange.SubjectID, len(keys))
 	wanted := make(map[store.QueueKey]bool, len(keys))
 	for i, k := range keys {
 		principals[i] = k.Principal
 		wanted[k] = true
 	}
-	out := map[store.QueueKey]int{}
-	err := t.query(packed16+"SELECT t.principal, t.flow, count(*) FROM p CROSS JOIN waiting t ON t.principal = "+cut16+" GROUP BY t.principal, t.flow",
+	out := map[store.QueueKey]store.Queue{}
+	err := t.query(packed16+"SELECT t.principal, t.flow, count(*), sum(t.event = 'fetch') FROM p CROSS JOIN waiting t ON t.principal = "+cut16+" GROUP BY t.principal, t.flow",
 		func(v row) error {
 			k := store.QueueKey{Principal: id16[exchange.SubjectID](v, 0), Flow: exchange.FlowID(v.text(1))}
 			if wanted[k] {
-				out[k] = int(v.int(2))
+				out[k] = store.Queue{Rows: int(v.int(2)), Fetches: int(v.int(3))}
 			}
 			return nil
 		}, pack16(principals))

@@ -127,7 +127,7 @@ func waitingRow(n uint64, fl, principal int) store.WaitingRow {
 	k := int(n)
 	return store.WaitingRow{ID: n, Flow: flow(fl), Principal: subject(principal), Record: record(k), System: system(1), Producer: system(2), Body: "test_body",
 		LaneKey: lane(3), Disclosure: exchange.NewDisclosureID(record(k), flow(fl)), Event: store.EventReady, Subject: subject(principal),
-		Reason: exchange.ReasonConsentMissing, State: store.WaitingIdle, Mark: exchange.MarkNo, Attempt: 2, Sequence: n, ReceivedAt: 11, Deadline: 1 << 40,
+		Reason: exchange.ReasonConsentMissing, State: store.WaitingIdle, Mark: exchange.MarkNo, Attempt: 2, Tries: 3, Sequence: n, ReceivedAt: 11, Deadline: 1 << 40,
 		NotBefore: 12, Lease: 13, Fetchable: 14, Claim: 15, Header: []byte{1, byte(n)}, Sealed: []byte{2, byte(n)}}
 }
 

@@ -199,16 +199,32 @@ func (m *waitingModel) pick(keep func(w store.WaitingRow) bool, key func(w store
 
 func (m *waitingModel) head(w store.WaitingRow) bool {
 	for _, o := range m.rows {
-		if o.Flow == w.Flow && o.Principal == w.Principal && o.ID < w.ID {
+		if o.Flow == w.Flow && o.Principal == w.Principal && o.ID < w.ID && o.Event != store.EventFetch {
 			return false
 		}
 	}
 	return true
 }
 
+// queues counts by looking at all rows.
+func (m *waitingModel) queues() map[store.QueueKey]store.Queue {
+	out := map[store.QueueKey]store.Queue{}
+	for _, w := range m.rows {
+		k := store.QueueKey{Flow: w.Flow, Principal: w.Principal}
+		q := out[k]
+		q.Rows++
+		if w.Event == store.EventFetch {
+			q.Fetches++
+		}
+		out[k] = q
+	}
+	return out
+}
+
 func (m *waitingModel) Check(t *rapid.T) {
 	now := int64(rapid.IntRange(0, 9).Draw(t, "now"))
 	q := store.WaitingQuery{System: system(1), Limit: 1000, Now: now}
+	byFetchable := func(w store.WaitingRow) int64 { return w.Fetchable }
 	byID := func(w store.WaitingRow) int64 { return int64(w.ID) }
 	mine := func(w store.WaitingRow) bool { return w.System == q.System && m.head(w) }
 	wantDue := m.pick(func(w store.WaitingRow) bool {
@@ -216,16 +232,20 @@ func (m *waitingModel) Check(t *rapid.T) {
 	}, byID)
 	wantFetch := m.pick(func(w store.WaitingRow) bool {
 		return mine(w) && w.Event == store.EventFetch && (w.State == store.WaitingIdle || w.Lease <= now)
-	}, byID)
-	wantSince := m.pick(func(w store.WaitingRow) bool { return mine(w) && w.Event == store.EventFetch && w.Fetchable > now },
-		func(w store.WaitingRow) int64 { return w.Fetchable })
+	}, func(w store.WaitingRow) int64 { return w.Fetchable })
+	wantSince := m.pick(func(w store.WaitingRow) bool { return mine(w) && w.Event == store.EventFetch && w.Fetchable > now }, byFetchable)
 	wantExpired := m.pick(func(w store.WaitingRow) bool {
-		return w.State == store.WaitingIdle && w.Deadline > 0 && w.Deadline <= now
+		return (w.State == store.WaitingIdle || w.Event == store.EventFetch && w.Lease <= now) && w.Deadline > 0 && w.Deadline <= now
 	}, func(w store.WaitingRow) int64 { return w.Deadline })
 	counts := map[exchange.SystemID]int{}
 	for _, w := range m.rows {
 		counts[w.System]++
 	}
+	m.ledger(t, func(tx store.LedgerTx) error {
+		want := m.queues()
+		got, err := tx.Queues(slices.Collect(maps.Keys(want)))
+		return errors.Join(err, differ(got, want))
+	})
 	noErr(t, m.s.View(context.Background(), func(tx store.ReadTx) error {
 		due, err := tx.Due(q)
 		fetch, err2 := tx.Fetchable(q)

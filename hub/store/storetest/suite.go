@@ -60,6 +60,7 @@ func Run(t *testing.T, e Engine) {
 		{"Oldest", testOldest},
 		{"WaitingHeads", testWaitingHeads},
 		{"WaitingFetch", testWaitingFetch},
+		{"WaitingBytes", testWaitingBytes},
 		{"WaitingWake", testWaitingWake},
 		{"WaitingModel", testWaitingModel},
 		{"Parked", testParked},

@@ -73,6 +73,7 @@ func testWaitingRoundTrip(t *testing.T, e Engine) {
 	read(row, other)
 	changed := row
 	changed.Event, changed.Subject, changed.Reason, changed.State, changed.Claim = store.EventConsent, subject(4), exchange.ReasonQueued, store.WaitingIdle, 0
+	changed.Tries = 8
 	changed.Mark, changed.Attempt, changed.NotBefore, changed.Lease, changed.Fetchable, changed.Deadline = exchange.MarkYes, 9, 1, 2, 3, 4
 	changed.Name, changed.Sequence = "another name", 77
 	ignored := changed
@@ -96,7 +97,7 @@ func testWaitingRoundTrip(t *testing.T, e Engine) {
 		k := store.QueueKey{Flow: row.Flow, Principal: row.Principal}
 		n, err := tx.Queues([]store.QueueKey{k, {Flow: flow(9), Principal: row.Principal}, {Flow: flow(1), Principal: subject(9)}})
 		inside, err2 := tx.Waiting([]uint64{other.ID})
-		return errors.Join(err, err2, differ(n, map[store.QueueKey]int{k: 1}), differ(inside, []store.WaitingRow{other}), tx.DeleteWaiting([]uint64{row.ID, 4711}))
+		return errors.Join(err, err2, differ(n, map[store.QueueKey]store.Queue{k: {Rows: 1}}), differ(inside, []store.WaitingRow{other}), tx.DeleteWaiting([]uint64{row.ID, 4711}))
 	})
 	read(other)
 }
@@ -197,43 +198,79 @@ func testWaitingHeads(t *testing.T, e Engine) {
 	expired := func(now int64, limit int) func(store.ReadTx) ([]store.WaitingRow, error) {
 		return func(tx store.ReadTx) ([]store.WaitingRow, error) { return tx.Expired(now, limit) }
 	}
+	r := waitingRow(34, 3, 5) // fetched: while its lease runs it does not expire
+	r.Deadline, r.Event, r.State, r.Lease = 90, store.EventFetch, store.WaitingClaimed, 98
+	b.put(r)
 	b.ids(expired(96, 9))
 	b.ids(expired(97, 9), 33)
-	b.ids(expired(100, 9), 33, 31, 30)
-	b.ids(expired(100, 2), 33, 31)
+	b.ids(expired(98, 9), 34, 33)
+	b.ids(expired(100, 9), 34, 33, 31, 30)
+	b.ids(expired(100, 2), 34, 33)
+	// a fetched row ends when its lease is over too
+	fetched := waitingRow(31, 3, 2)
+	fetched.Deadline, fetched.Event, fetched.State, fetched.Lease = 99, store.EventFetch, store.WaitingClaimed, 200
+	b.update(fetched)
+	b.ids(expired(199, 9), 33, 30)
+	b.ids(expired(200, 9), 33, 31, 30)
 }
 
 func testWaitingFetch(t *testing.T, e Engine) {
 	b := start(t, e)
-	rows := make([]store.WaitingRow, 4)
+	rows := make([]store.WaitingRow, 5)
 	for i := range rows {
-		rows[i] = waitingRow(uint64(10+i), 1, 1+i/2) // two queues of two
+		rows[i] = waitingRow(uint64(10+i), 1, 1+i/2) // queues 10 11, 12 13, 14
 		rows[i].Event, rows[i].Fetchable, rows[i].Lease = store.EventFetch, int64(100-i), 0
 	}
 	rows[2].Body = "test_other"
+	rows[3].Event, rows[3].Fetchable = store.EventConsent, 0
 	b.put(rows...)
 	b.ids(due(1 << 40))
-	b.ids(fetchable(0), 10, 12)
-	b.ids(since(0, ""), 12, 10)
-	b.ids(since(98, ""), 10)
+	// rows that wait for a fetch hold up nothing that does too
+	b.ids(fetchable(0), 14, 12, 11, 10)
+	b.ids(since(0, ""), 14, 12, 11, 10)
+	b.ids(since(98, ""), 11, 10)
 	b.ids(since(100, ""))
-	b.ids(since(0, "test_body"), 10)
-	b.ids(func(tx store.ReadTx) ([]store.WaitingRow, error) {
-		return tx.Fetchable(store.WaitingQuery{System: system(1), Body: "test_other", Limit: 9})
-	}, 12)
+	b.ids(since(0, "test_body"), 14, 11, 10)
+	query := func(q store.WaitingQuery, want ...uint64) {
+		t.Helper()
+		q.System = system(1)
+		b.ids(func(tx store.ReadTx) ([]store.WaitingRow, error) { return tx.Fetchable(q) }, want...)
+		b.ids(func(tx store.ReadTx) ([]store.WaitingRow, error) { return tx.FetchableSince(q, 0) }, want...)
+	}
+	query(store.WaitingQuery{Body: "test_other", Limit: 9}, 12)
+	query(store.WaitingQuery{Limit: 2}, 14, 12)
+	// a row is two bytes of header and two of payload; the list ends behind the
+	// row that takes the sum to the bound
+	query(store.WaitingQuery{Limit: 9, MaxBytes: 1}, 14)
+	query(store.WaitingQuery{Limit: 9, MaxBytes: 4}, 14)
+	query(store.WaitingQuery{Limit: 9, MaxBytes: 5}, 14, 12)
+	query(store.WaitingQuery{Limit: 9, MaxBytes: 100}, 14, 12, 11, 10)
+	b.ledger(func(tx store.LedgerTx) error {
+		one, two := store.QueueKey{Flow: flow(1), Principal: subject(1)}, store.QueueKey{Flow: flow(1), Principal: subject(2)}
+		n, err := tx.Queues([]store.QueueKey{one, two})
+		return errors.Join(err, differ(n, map[store.QueueKey]store.Queue{one: {Rows: 2, Fetches: 2}, two: {Rows: 2, Fetches: 1}}),
+			differ([]bool{n[one].Blocks(), n[two].Blocks()}, []bool{false, true}))
+	})
 	// claimed: not given out before its lease is over, but a pager still sees it
 	rows[0].State, rows[0].Claim, rows[0].Lease = store.WaitingClaimed, 7, 500
 	b.update(rows[0])
-	b.ids(fetchable(499), 12)
-	b.ids(fetchable(500), 10, 12)
-	b.ids(since(0, ""), 12, 10)
-	// settled: the next of its queue can be fetched
-	b.drop(10)
-	b.ids(fetchable(0), 11, 12)
-	b.ids(since(0, ""), 12, 11)
-	b.ids(func(tx store.ReadTx) ([]store.WaitingRow, error) {
-		return tx.FetchableSince(store.WaitingQuery{System: system(1), Limit: 1}, 0)
-	}, 12)
+	b.ids(fetchable(499), 14, 12, 11)
+	b.ids(fetchable(500), 14, 12, 11, 10)
+	b.ids(since(0, ""), 14, 12, 11, 10)
+	// what is held blocks what comes behind it, until it can be fetched itself
+	behind := waitingRow(20, 1, 2)
+	behind.Event, behind.Fetchable = store.EventFetch, 200
+	b.put(behind)
+	b.ids(since(99, ""), 10)
+	rows[3].Event, rows[3].Fetchable = store.EventFetch, 150
+	b.update(rows[3])
+	b.ids(since(99, ""), 10, 13, 20)
+	rows[3].Event = store.EventRetry
+	b.update(rows[3])
+	b.ids(since(99, ""), 10)
+	b.ids(due(1<<40), 13)
+	b.drop(13)
+	b.ids(since(99, ""), 10, 20)
 }
 
 func testWaitingWake(t *testing.T, e Engine) {
@@ -269,13 +306,14 @@ func testWaitingWake(t *testing.T, e Engine) {
 	// a wake-up that was lost: the consent came, the row still waits
 	stale := func(now int64, want ...uint64) {
 		t.Helper()
-		b.ids(func(tx store.ReadTx) ([]store.WaitingRow, error) { return tx.StaleConsentWaits(now, 10) }, want...)
+		b.ids(func(tx store.ReadTx) ([]store.WaitingRow, error) { return tx.StaleConsentWaits(now, 0, 10) }, want...)
 	}
 	stale(0)
 	given, refused := consentRow(1, 103, 50), consentRow(2, 104, 51)
 	given.ExpiresAt, refused.Permits = 200, false
 	b.ledger(func(tx store.LedgerTx) error { return tx.PutConsents([]store.ConsentRow{given, refused}) })
 	stale(199, 13)
+	b.ids(func(tx store.ReadTx) ([]store.WaitingRow, error) { return tx.StaleConsentWaits(199, 13, 10) })
 	stale(200)
 	given.ExpiresAt = 0
 	b.ledger(func(tx store.LedgerTx) error { return tx.PutConsents([]store.ConsentRow{given}) })

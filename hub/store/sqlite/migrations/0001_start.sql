@@ -39,29 +39,29 @@ CREATE TABLE claims (
   seq INTEGER PRIMARY KEY, system TEXT NOT NULL, fetch INTEGER NOT NULL, at INTEGER NOT NULL, body BLOB NOT NULL,
   sum INTEGER NOT NULL) STRICT;
 
--- "head" is 1 for the first row of each queue (flow, principal); it is derived
--- and not part of the checksum. The payloads lie apart, so that what queries
+-- "head" is 1 for rows of a queue (flow, principal) whose older rows all wait
+-- for a fetch; it is derived and not part of the checksum. The payloads lie apart, so that what queries
 -- and state changes touch stays small.
 CREATE TABLE waiting (
   id INTEGER PRIMARY KEY,
   flow TEXT NOT NULL, principal BLOB NOT NULL, record BLOB NOT NULL, system TEXT NOT NULL, producer TEXT NOT NULL,
   body TEXT NOT NULL, class INTEGER NOT NULL, lane INTEGER NOT NULL, disclosure BLOB NOT NULL, name TEXT NOT NULL, event TEXT NOT NULL, subject BLOB NOT NULL, reason TEXT NOT NULL,
-  state TEXT NOT NULL, claim INTEGER NOT NULL, mark INTEGER NOT NULL, attempt INTEGER NOT NULL, sequence INTEGER NOT NULL,
+  state TEXT NOT NULL, claim INTEGER NOT NULL, mark INTEGER NOT NULL, attempt INTEGER NOT NULL, tries INTEGER NOT NULL, sequence INTEGER NOT NULL,
   received_at INTEGER NOT NULL, deadline INTEGER NOT NULL, not_before INTEGER NOT NULL, lease INTEGER NOT NULL,
   fetchable INTEGER NOT NULL,
   sum INTEGER NOT NULL, head INTEGER NOT NULL) STRICT;
 CREATE TABLE waiting_bodies (id INTEGER PRIMARY KEY, header BLOB NOT NULL, sealed BLOB NOT NULL, sum INTEGER NOT NULL) STRICT;
 CREATE TABLE waiting_counts (system TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-CREATE INDEX waiting_queue ON waiting (principal, flow, id);
+CREATE INDEX waiting_queue ON waiting (principal, flow, id, event);
 CREATE INDEX waiting_disclosure ON waiting (disclosure);
 CREATE UNIQUE INDEX waiting_name ON waiting (system, name) WHERE name <> '';
 CREATE INDEX waiting_ready ON waiting (system, id) WHERE head = 1 AND event = 'ready';
 CREATE INDEX waiting_retry ON waiting (system, not_before) WHERE head = 1 AND event = 'retry';
-CREATE INDEX waiting_fetch ON waiting (system, id) WHERE head = 1 AND event = 'fetch';
+CREATE INDEX waiting_fetch ON waiting (system, fetchable, state, lease) WHERE head = 1 AND event = 'fetch';
 CREATE INDEX waiting_fetchable ON waiting (system, body, fetchable) WHERE head = 1 AND event = 'fetch';
 CREATE INDEX waiting_wake ON waiting (subject, event) WHERE event IN ('consent', 'dossier');
 CREATE INDEX waiting_held ON waiting (id) WHERE head = 1 AND event = 'consent';
-CREATE INDEX waiting_deadline ON waiting (deadline, id) WHERE state = 'idle' AND deadline > 0;
+CREATE INDEX waiting_deadline ON waiting (deadline, id) WHERE deadline > 0;
 CREATE INDEX waiting_received ON waiting (received_at);
 CREATE TABLE parked (
   id INTEGER PRIMARY KEY,
