@@ -149,9 +149,9 @@ func TestFlippedDatabase(t *testing.T) {
 	size := len(files[sqlite.FileName])
 	random := rand.New(rand.NewPCG(1, 2))
 	seen, silent := 0, 0
-	for i := range 250 {
+	for i := range 150 {
 		bit := random.IntN(size * 8)
-		if i < 50 {
+		if i < 30 {
 			bit = random.IntN(100 * 8) // the file's header
 		}
 		found, got := lookAt(t, stand(t, files, sqlite.FileName, bit))

@@ -206,12 +206,6 @@ func testWaitingHeads(t *testing.T, e Engine) {
 	b.ids(expired(98, 9), 34, 33)
 	b.ids(expired(100, 9), 34, 33, 31, 30)
 	b.ids(expired(100, 2), 34, 33)
-	// a fetched row ends when its lease is over too
-	fetched := waitingRow(31, 3, 2)
-	fetched.Deadline, fetched.Event, fetched.State, fetched.Lease = 99, store.EventFetch, store.WaitingClaimed, 200
-	b.update(fetched)
-	b.ids(expired(199, 9), 33, 30)
-	b.ids(expired(200, 9), 33, 31, 30)
 }
 
 func testWaitingFetch(t *testing.T, e Engine) {
@@ -271,6 +265,25 @@ func testWaitingFetch(t *testing.T, e Engine) {
 	b.ids(due(1<<40), 13)
 	b.drop(13)
 	b.ids(since(99, ""), 10, 20)
+}
+
+// testWaitingBytes: a list ends behind the row that takes headers and payloads
+// to the bound, however many rows the list is read in.
+func testWaitingBytes(t *testing.T, e Engine) {
+	b := start(t, e)
+	rows := make([]store.WaitingRow, 80)
+	var all []uint64
+	for i := range rows {
+		rows[i] = waitingRow(uint64(100+i), 1, i)
+		rows[i].Header, rows[i].Sealed = make([]byte, 10), make([]byte, 90)
+		all = append(all, rows[i].ID)
+	}
+	b.put(rows...)
+	for _, c := range []struct{ most, want int }{{0, 80}, {1, 1}, {100, 1}, {101, 2}, {3200, 32}, {3201, 33}, {7999, 80}, {1 << 30, 80}} {
+		b.ids(func(tx store.ReadTx) ([]store.WaitingRow, error) {
+			return tx.Due(store.WaitingQuery{System: system(1), Limit: 1000, MaxBytes: c.most})
+		}, all[:c.want]...)
+	}
 }
 
 func testWaitingWake(t *testing.T, e Engine) {
