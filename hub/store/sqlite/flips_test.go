@@ -211,6 +211,26 @@ func TestFlippedRows(t *testing.T) {
 	}
 }
 
+// TestFlippedSchema: the text of the schema is compared at every opening.
+func TestFlippedSchema(t *testing.T) {
+	dir := t.TempDir()
+	must(t, open(t, dir).Close())
+	files := readFiles(t, dir, sqlite.FileName)
+	for _, word := range []string{"sum INTEGER", "event = 'consent'", "CHECK (a < b)"} {
+		if !bytes.Contains(files[sqlite.FileName], []byte(word)) {
+			t.Fatalf("%q is not in the file", word)
+		}
+		flipped := []byte(word) // everywhere: pages that were split hold old copies
+		flipped[len(word)-3] ^= 1
+		file := bytes.ReplaceAll(files[sqlite.FileName], []byte(word), flipped)
+		if err := reopen(stand(t, map[string][]byte{sqlite.FileName: file}, "", 0), exchange.HubID{}); err == nil {
+			t.Errorf("%q was flipped: opened", word)
+		} else {
+			t.Logf("%q: %v", word, err)
+		}
+	}
+}
+
 // TestFlippedLog turns over single bits of a write-ahead log left by a crash.
 // Unless the bit is in the last transaction, everything is there or nothing is
 // served.

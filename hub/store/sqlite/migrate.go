@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"sort"
+	"strings"
 
 	"raccordo/hub/exchange"
 	"raccordo/hub/store"
@@ -73,6 +74,41 @@ func step(c *conn, text string, version int64) error {
 		_ = c.script("ROLLBACK") // SQLite may have done it already
 	}
 	return err
+}
+
+// sameSchema compares the schema with the one that the migrations make of an
+// empty database: its text lies in the file like everything else, and a column
+// or a condition of an index that reads differently would change answers.
+func sameSchema(c *conn, files fs.FS) error {
+	fresh, err := connect("file::memory:?mode=memory")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = fresh.close() }()
+	if err := migrate(fresh, files); err != nil {
+		return err
+	}
+	want, err := schemaText(fresh)
+	if err != nil {
+		return err
+	}
+	got, err := schemaText(c)
+	if err == nil && got != want {
+		err = fmt.Errorf("schema: %w", store.ErrCorrupt)
+	}
+	return err
+}
+
+func schemaText(c *conn) (string, error) {
+	var text strings.Builder
+	err := c.query("SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema WHERE name NOT LIKE 'sqlite_stat%' ORDER BY type, name", func(v row) error {
+		for i := range v {
+			text.WriteString(v.text(i))
+			text.WriteByte(0)
+		}
+		return nil
+	})
+	return text.String(), err
 }
 
 // quickCheck has SQLite look through the structure of the whole file.

@@ -155,6 +155,9 @@ func (s *Store) prepare(ctx context.Context, o Options) error {
 	if err := migrate(s.w, migrationFiles); err != nil {
 		return err
 	}
+	if err := sameSchema(s.w, migrationFiles); err != nil {
+		return err
+	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
