@@ -239,14 +239,18 @@ func alias(q *Question, s *Subject, facts Facts) SubjectDecision {
 	return d
 }
 
-// bindAliases gives persons the restrictions found under their other ids.
+// bindAliases gives persons the restrictions found under their other ids, at
+// every place where they stand.
 func bindAliases(q *Question, ds []SubjectDecision) {
 	for i := 1; i < len(ds); i++ {
-		if q.Subjects[i].Part != exchange.PartAlias {
+		if q.Subjects[i].Part != exchange.PartAlias || ds[i].Outcome == exchange.OutcomePermit {
 			continue
 		}
-		if of := q.owner(i); worse(ds[i].Outcome, ds[of].Outcome) {
-			ds[of].Outcome, ds[of].Reason = ds[i].Outcome, ds[i].Reason
+		of := q.Subjects[q.owner(i)].ID
+		for j := range ds {
+			if s := &q.Subjects[j]; s.ID == of && (j == 0 || s.Part != exchange.PartAlias) && worse(ds[i].Outcome, ds[j].Outcome) {
+				ds[j].Outcome, ds[j].Reason = ds[i].Outcome, ds[i].Reason
+			}
 		}
 	}
 }

@@ -129,7 +129,11 @@ func oracle(q *gate.Question, k *known) (outcome exchange.Outcome, categories ex
 			if q.Subjects[of].Part == exchange.PartAlias {
 				of = 0
 			}
-			refuses[of] = refuses[of] || no && q.Clause.Basis == gate.BasisConsent
+			for j, other := range q.Subjects { // wherever that person stands
+				if other.ID == q.Subjects[of].ID && (j == 0 || other.Part != exchange.PartAlias) {
+					refuses[j] = refuses[j] || no && q.Clause.Basis == gate.BasisConsent
+				}
+			}
 			continue
 		case q.Clause.Basis != gate.BasisConsent:
 		case no || spoke && (st.Reason == exchange.ReasonConsentExpired || st.Reason == ""):

@@ -57,9 +57,14 @@ func (a *Acknowledgement) Count() (accepted, refused int) {
 	return accepted, refused
 }
 
+// refuse makes the line's fate a refusal. It names a rule even where the error
+// names none, so that whoever reads line by line sees why.
 func (l *Line) refuse(err error) {
 	e := exchange.AsError(err)
 	l.Code, l.Reason, l.Detail, l.Faults = e.Code, e.Reason, e.Detail, e.Faults
+	if len(l.Faults) == 0 {
+		l.Faults = []exchange.Fault{{Rule: string(e.Reason)}}
+	}
 }
 
 func (a *Acknowledgement) encode() ([]byte, error) {

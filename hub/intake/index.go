@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill/message"
-
 	"raccordo/hub/exchange"
 	"raccordo/hub/store"
 	"raccordo/hub/stream"
@@ -37,6 +35,10 @@ type IndexOptions struct {
 	Keep    time.Duration
 }
 
+// maxBehind bounds the records whose index rows are in memory alone: beyond it
+// pushes are refused before anything is written.
+const maxBehind = 100_000
+
 // Index finds what was accepted under an Idempotency-Key, and which records a
 // system pushed. It follows the stream: what the store does not hold yet is in
 // memory, and after a start it is read again from the headers of the frames,
@@ -44,14 +46,17 @@ type IndexOptions struct {
 type Index struct {
 	opt   IndexOptions
 	queue chan *Stored
-	stop  chan struct{}
-	done  chan struct{}
+	quit  chan struct{} // closed by Stop
+	done  chan struct{} // closed when nothing is written any more
 	marks map[exchange.Class]*watermark
 
 	mu      sync.Mutex
+	running bool
+	stopped bool
 	keys    map[exchange.Digest]*Stored
 	records map[exchange.RecordID]*store.RecordRow
-	counts  map[exchange.SystemID]int
+	counts  map[exchange.SystemID]int // keys of a system, as far as they were asked for
+	behind  int                       // records not persisted yet
 }
 
 // NewIndex makes an index; see [Index.Rebuild] and [Index.Run].
@@ -59,8 +64,14 @@ func NewIndex(opt IndexOptions) *Index {
 	if opt.MaxKeys == 0 {
 		opt.MaxKeys = 20_000_000
 	}
+	if opt.Keep == 0 {
+		opt.Keep = 72 * time.Hour
+	}
 	opt.Keep = max(opt.Keep, 24*time.Hour)
-	return &Index{opt: opt, queue: make(chan *Stored, 4096), stop: make(chan struct{}), done: make(chan struct{}),
+	if opt.Logger == nil {
+		opt.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Index{opt: opt, queue: make(chan *Stored, 4096), quit: make(chan struct{}), done: make(chan struct{}),
 		marks: map[exchange.Class]*watermark{exchange.ClassPrompt: {}, exchange.ClassBulk: {}},
 		keys:  map[exchange.Digest]*Stored{}, records: map[exchange.RecordID]*store.RecordRow{},
 		counts: map[exchange.SystemID]int{}}
@@ -69,13 +80,16 @@ func NewIndex(opt IndexOptions) *Index {
 // Hub is the identity of the hub the index belongs to.
 func (x *Index) Hub() exchange.HubID { return x.opt.Store.Hub() }
 
+// oldest is the reception of the oldest key that still answers.
+func (x *Index) oldest() int64 { return x.opt.Clock.Now().Add(-x.opt.Keep).UnixMilli() }
+
 // Lookup finds what was accepted under a key and not yet forgotten.
 func (x *Index) Lookup(ctx context.Context, system exchange.SystemID, mac exchange.Digest) (Known, bool, error) {
 	x.mu.Lock()
 	s := x.keys[mac]
 	x.mu.Unlock()
 	if s != nil {
-		return s.Key, s.Key.System == system, nil
+		return s.Key, s.Key.System == system && s.Key.ReceivedAt >= x.oldest(), nil
 	}
 	var row store.KeyRow
 	err := x.opt.Store.View(ctx, func(tx store.ReadTx) (err error) {
@@ -88,7 +102,7 @@ func (x *Index) Lookup(ctx context.Context, system exchange.SystemID, mac exchan
 	case err != nil:
 		return row, false, fmt.Errorf("look up an Idempotency-Key: %w", err)
 	}
-	return row, row.ReceivedAt >= x.opt.Clock.Now().Add(-x.opt.Keep).UnixMilli(), nil
+	return row, row.ReceivedAt >= x.oldest(), nil
 }
 
 // Record finds a record that the store does not hold yet.
@@ -101,39 +115,70 @@ func (x *Index) Record(id exchange.RecordID) (store.RecordRow, bool) {
 	return store.RecordRow{}, false
 }
 
-// Reserve refuses a system whose index is full.
-func (x *Index) Reserve(ctx context.Context, system exchange.SystemID) error {
+// reserve takes room for one more key of a system; release gives it back if
+// nothing was stored. It refuses a system whose index is full, and everybody
+// while the index is too far behind. What it counts is right but for keys
+// replaced and forgotten within the hour.
+func (x *Index) reserve(ctx context.Context, system exchange.SystemID) (release func(), err error) {
 	x.mu.Lock()
-	n, known := x.counts[system]
-	x.mu.Unlock()
-	if !known {
-		err := x.opt.Store.View(ctx, func(tx store.ReadTx) (err error) {
-			n, err = tx.KeyCount(system)
-			return err
-		})
-		if err != nil {
-			return unavailable(err)
-		}
-		x.mu.Lock()
-		x.counts[system] = n
-		x.mu.Unlock()
+	defer x.mu.Unlock()
+	if x.behind >= maxBehind || len(x.queue) >= cap(x.queue)*3/4 {
+		return nil, exchange.NewError(exchange.CodeUnavailable, exchange.ReasonOverloaded, "the index of keys is behind").After(time.Second)
 	}
-	if n >= x.opt.MaxKeys {
-		return exchange.NewError(exchange.CodeTooMany, exchange.ReasonKeysFull, "too many Idempotency-Keys are remembered for this system").
+	if _, known := x.counts[system]; !known {
+		if err := x.countLocked(ctx, system); err != nil {
+			return nil, unavailable(err)
+		}
+	}
+	if x.counts[system] >= x.opt.MaxKeys {
+		return nil, exchange.NewError(exchange.CodeTooMany, exchange.ReasonKeysFull, "too many Idempotency-Keys are remembered for this system").
 			After(time.Hour)
 	}
+	x.counts[system]++
+	return func() {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		if x.counts[system] > 0 {
+			x.counts[system]--
+		}
+	}, nil
+}
+
+// countLocked asks the store, once an hour and system. The lock is given up
+// meanwhile.
+func (x *Index) countLocked(ctx context.Context, system exchange.SystemID) error {
+	x.mu.Unlock()
+	n := 0
+	err := x.opt.Store.View(ctx, func(tx store.ReadTx) (err error) {
+		n, err = tx.KeyCount(system)
+		return err
+	})
+	x.mu.Lock()
+	if err != nil {
+		return fmt.Errorf("count the keys of a system: %w", err)
+	}
+	if _, known := x.counts[system]; known { // somebody was faster
+		return nil
+	}
+	for _, s := range x.keys {
+		if s.Key.System == system {
+			n++
+		}
+	}
+	x.counts[system] = n
 	return nil
 }
 
-// Stored takes note of a frame that is durable. It answers at once and blocks
-// only while the index is thousands of frames behind.
+// Stored takes note of a frame that is durable. It answers at once; only when
+// the index is thousands of frames behind, which [Index.reserve] keeps from
+// happening, it waits.
 func (x *Index) Stored(s *Stored) {
 	x.mu.Lock()
 	x.keys[s.Key.KeyMAC] = s
 	for i := range s.Records {
 		x.records[s.Records[i].Record] = &s.Records[i]
 	}
-	x.counts[s.Key.System]++
+	x.behind += len(s.Records)
 	x.mu.Unlock()
 	select {
 	case x.queue <- s:
@@ -143,37 +188,62 @@ func (x *Index) Stored(s *Stored) {
 
 // Run writes what was stored to the store, in batches, until [Index.Stop].
 func (x *Index) Run() {
+	x.mu.Lock()
+	if x.running || x.stopped {
+		x.mu.Unlock()
+		return
+	}
+	x.running = true
+	x.mu.Unlock()
 	defer close(x.done)
 	forget := time.NewTicker(time.Hour)
 	defer forget.Stop()
 	for {
 		select {
 		case s := <-x.queue:
-			x.persist(x.gather(s))
+			if !x.persist(x.gather(s)) {
+				return
+			}
 		case <-forget.C:
 			x.forget()
-		case <-x.stop:
+		case <-x.quit:
 			for {
 				select {
 				case s := <-x.queue:
-					x.persist(x.gather(s))
-					continue
+					if !x.persist(x.gather(s)) {
+						return
+					}
 				default:
+					return
 				}
-				return
 			}
 		}
 	}
 }
 
-// Stop writes what is queued and ends.
-func (x *Index) Stop() { close(x.stop); <-x.done }
+// Stop writes what is queued, as far as the store takes it, and ends. A second
+// call does nothing more.
+func (x *Index) Stop() {
+	x.mu.Lock()
+	if !x.stopped {
+		x.stopped = true
+		close(x.quit)
+		if !x.running {
+			close(x.done)
+		}
+	}
+	x.mu.Unlock()
+	<-x.done
+}
 
-const indexBatch = 512
+const (
+	indexBatch   = 512  // frames
+	indexRecords = 2000 // after which no further frame is added to a batch
+)
 
 func (x *Index) gather(first *Stored) []*Stored {
 	batch := []*Stored{first}
-	for n := len(first.Records); len(batch) < indexBatch && n < 2000; {
+	for n := len(first.Records); len(batch) < indexBatch && n < indexRecords; {
 		select {
 		case s := <-x.queue:
 			batch = append(batch, s)
@@ -186,10 +256,12 @@ func (x *Index) gather(first *Stored) []*Stored {
 }
 
 // persist writes one batch; until it is durable memory answers for it. It does
-// not give up: an index that lags is only slow to forget.
-func (x *Index) persist(batch []*Stored) {
+// not give up before the index is stopped: an index that lags is only slow to
+// forget. It reports whether the batch was written; what was not is read again
+// from the stream at the next start, since no progress is noted past it.
+func (x *Index) persist(batch []*Stored) bool {
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
-		err := x.write(batch)
+		err := x.write(context.Background(), batch)
 		if err == nil {
 			break
 		}
@@ -197,9 +269,9 @@ func (x *Index) persist(batch []*Stored) {
 		t := time.NewTimer(wait)
 		select {
 		case <-t.C:
-		case <-x.stop:
+		case <-x.quit:
 			t.Stop()
-			return // the stream holds it; the next start reads it again
+			return false
 		}
 	}
 	x.mu.Lock()
@@ -211,10 +283,13 @@ func (x *Index) persist(batch []*Stored) {
 		for i := range s.Records {
 			delete(x.records, s.Records[i].Record)
 		}
+		x.behind -= len(s.Records)
 	}
+	return true
 }
 
-func (x *Index) write(batch []*Stored) error {
+// write puts the rows of a batch down, with how far the index has come.
+func (x *Index) write(ctx context.Context, batch []*Stored) error {
 	var keys []store.KeyRow
 	var records []store.RecordRow
 	var status []store.StatusRow
@@ -230,7 +305,7 @@ func (x *Index) write(batch []*Stored) error {
 		}
 		x.marks[s.Key.Class].add(s.First, s.Last)
 	}
-	return x.opt.Store.Side(context.Background(), func(tx store.SideTx) error {
+	err := x.opt.Store.Side(ctx, func(tx store.SideTx) error {
 		if err := tx.PutKeys(keys); err != nil {
 			return err
 		}
@@ -244,149 +319,52 @@ func (x *Index) write(batch []*Stored) error {
 			return err
 		}
 		for class, m := range x.marks {
-			if err := tx.SetProgress(progressName(class), m.at); err != nil {
+			if m.to == m.at {
+				continue
+			}
+			if err := tx.SetProgress(progressName(class), m.to); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+	for _, m := range x.marks {
+		m.settle(err == nil)
+	}
+	return err
 }
 
 func progressName(c exchange.Class) string { return "index/" + c.String() }
 
+// forget deletes the keys that answer no more, and has the others counted again.
 func (x *Index) forget() {
-	before := x.opt.Clock.Now().Add(-x.opt.Keep).UnixMilli()
-	for {
-		var n int
+	const limit = 5000
+	for n := limit; n == limit; {
 		err := x.opt.Store.Side(context.Background(), func(tx store.SideTx) (err error) {
-			n, err = tx.DeleteKeysBefore(before, 5000)
-			return err
-		})
-		if err != nil || n == 0 {
-			x.mu.Lock()
-			clear(x.counts) // counted again when asked
-			x.mu.Unlock()
-			return
-		}
-	}
-}
-
-// Reader reads a topic from an offset on.
-type Reader interface {
-	Read(ctx context.Context, topic string, from stream.Offset, limit int,
-		fn func(offset stream.Offset, lane int, m *message.Message) error) error
-}
-
-// Rebuild reads the headers of frames that the store does not know yet, before
-// anything is accepted. It gives the number of frames it found.
-func (x *Index) Rebuild(ctx context.Context, r Reader) (int, error) {
-	found := 0
-	for class, mark := range x.marks {
-		err := x.opt.Store.View(ctx, func(tx store.ReadTx) (err error) {
-			mark.at, _, err = tx.Progress(progressName(class))
+			n, err = tx.DeleteKeysBefore(x.oldest(), limit)
 			return err
 		})
 		if err != nil {
-			return found, fmt.Errorf("progress of the index: %w", err)
-		}
-		n, err := x.rebuild(ctx, r, class, mark)
-		found += n
-		if err != nil {
-			return found, err
+			x.opt.Logger.Warn("old keys cannot be forgotten", "error", err.Error())
+			break
 		}
 	}
-	return found, nil
-}
-
-func (x *Index) rebuild(ctx context.Context, r Reader, class exchange.Class, mark *watermark) (int, error) {
-	found := 0
-	for {
-		var batch []*Stored
-		var last *Stored
-		n := 0
-		err := r.Read(ctx, class.String(), stream.Offset(mark.at+1), indexBatch, func(o stream.Offset, _ int, m *message.Message) error {
-			n++
-			p, err := exchange.DecodePart(m.Payload)
-			if err != nil {
-				return err // deliver quarantines the lane; intake must not answer wrongly
-			}
-			if p.Header.Part == 1 || last == nil || last.Key.Frame != p.Header.Frame {
-				last = fromHeader(p.Header, int64(o))
-				batch = append(batch, last)
-			} else {
-				last.add(p.Header, int64(o))
-			}
-			return nil
-		})
-		if err != nil {
-			return found, fmt.Errorf("read frames of %s again: %w", class, err)
-		}
-		if n == 0 {
-			return found, nil
-		}
-		if n == indexBatch && len(batch) > 1 {
-			batch = batch[:len(batch)-1] // the last may go on beyond what was read
-		}
-		if err := x.write(batch); err != nil {
-			return found, fmt.Errorf("write the index: %w", err)
-		}
-		found += len(batch)
-	}
-}
-
-func fromHeader(h *exchange.Header, offset int64) *Stored {
-	s := &Stored{First: offset, Last: offset, Key: store.KeyRow{System: h.System, KeyMAC: h.KeyMAC, BodyDigest: h.BodyDigest,
-		Frame: h.Frame, Class: h.Class, Offset: offset, ReceivedAt: h.ReceivedAt}}
-	s.add(h, offset)
-	return s
-}
-
-func (s *Stored) add(h *exchange.Header, offset int64) {
-	s.Last = max(s.Last, offset)
-	s.Key.Records += uint32(len(h.Records))
-	for i := range h.Records {
-		r := &h.Records[i]
-		s.Records = append(s.Records, store.RecordRow{Record: r.Record, Producer: h.System, Type: r.Type,
-			ReceivedAt: h.ReceivedAt, Flows: r.Flows})
-	}
+	x.mu.Lock()
+	clear(x.counts)
+	x.mu.Unlock()
 }
 
 func (f *frame) stored(accepted []*line, offsets []stream.Offset) *Stored {
 	s := &Stored{First: int64(offsets[0]), Last: int64(offsets[len(offsets)-1]), Key: store.KeyRow{System: f.push.System,
 		KeyMAC: f.mac, BodyDigest: f.digest, Frame: f.id, Class: f.producer.Class(), Offset: int64(offsets[0]),
-		Records: uint32(len(accepted)), ReceivedAt: f.at.UnixMilli()}}
-	for _, l := range accepted {
-		s.Records = append(s.Records, store.RecordRow{Record: l.Record, Producer: f.push.System, Type: f.push.Type,
-			ReceivedAt: f.at.UnixMilli(), Flows: l.head.Flows})
+		Records: uint32(len(accepted)), ReceivedAt: f.at.UnixMilli()}, Records: make([]store.RecordRow, len(accepted))}
+	for i, l := range accepted {
+		s.Records[i] = store.RecordRow{Record: l.Record, Producer: f.push.System, Type: f.push.Type,
+			ReceivedAt: f.at.UnixMilli(), Flows: l.head.Flows}
 		for _, c := range l.conflicts {
 			c.Record = l.Record
 			s.Conflicts = append(s.Conflicts, c)
 		}
 	}
 	return s
-}
-
-// watermark is the offset up to which everything was indexed; frames come in
-// any order.
-type watermark struct {
-	at    int64
-	ahead map[int64]int64 // first -> last
-}
-
-func (w *watermark) add(first, last int64) {
-	if last <= w.at {
-		return
-	}
-	if w.ahead == nil {
-		w.ahead = map[int64]int64{}
-	}
-	w.ahead[first] = last
-	for {
-		end, ok := w.ahead[w.at+1]
-		if !ok {
-			return
-		}
-		delete(w.ahead, w.at+1)
-		w.at = end
-	}
 }
