@@ -67,7 +67,11 @@ func (v *verifier) rotate(e *entry) {
 		v.find(e.seq, Whole, RuleKey, "there is no key it could be announced under")
 		return
 	}
-	current, err := note.NewVerifier(v.keys[len(v.keys)-1])
+	last := len(v.keys) - 1
+	if repeated := last > 0 && f.Key == v.keys[last]; repeated {
+		last-- // a hub that stopped before the new key counted announces it once more
+	}
+	current, err := note.NewVerifier(v.keys[last])
 	if err != nil {
 		return // never appended
 	}
@@ -77,11 +81,11 @@ func (v *verifier) rotate(e *entry) {
 		return
 	}
 	next, err := note.NewVerifier(f.Key)
-	if err != nil || n.Text != announcementHead+"\n"+f.Key+"\n" || next.Name() != current.Name() || slices.Contains(v.keys, f.Key) {
+	if err != nil || n.Text != announcementHead+"\n"+f.Key+"\n" || next.Name() != current.Name() || slices.Contains(v.keys[:last+1], f.Key) {
 		v.find(e.seq, Whole, RuleKey, "the announcement is not one of a new key of this ledger")
 		return
 	}
-	v.keys = append(v.keys, f.Key)
+	v.keys = append(v.keys[:last+1], f.Key)
 }
 
 // signatures asks who signed. The key given must be one of the ledger's; from
