@@ -289,6 +289,8 @@ func (h *Hub) Ready(ctx context.Context) error {
 		return h.writer.Clock()
 	case len(h.deliverer.Quarantined()) > 0:
 		why = "a lane is quarantined"
+	case h.signer.Failed() != nil:
+		why = "checkpoints of the ledger cannot be signed as they should: " + h.signer.Failed().Error()
 	default:
 		if err := h.keys.Check(); err != nil {
 			why = "the keys are not available"

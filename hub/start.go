@@ -15,6 +15,7 @@ import (
 	"raccordo/hub/control"
 	"raccordo/hub/exchange"
 	"raccordo/hub/ledger"
+	"raccordo/hub/store"
 	"raccordo/hub/telemetry"
 )
 
@@ -89,6 +90,13 @@ func (h *Hub) whenClockConfirmed(ctx context.Context) {
 
 // rise brings up what accepts and discloses.
 func (h *Hub) rise(ctx context.Context) error {
+	if err := h.compareTruths(ctx); err != nil {
+		h.quarantine(err)
+		return nil
+	}
+	if err := h.finishRotation(ctx); err != nil {
+		return fmt.Errorf("finish the rotation of the signing key: %w", err)
+	}
 	n, err := h.index.Rebuild(ctx, h.stream)
 	if err != nil {
 		return fmt.Errorf("rebuild the index of keys: %w", err)
@@ -121,6 +129,41 @@ func (h *Hub) rise(ctx context.Context) error {
 	h.notReady("")
 	h.log.Info("ready", "api", h.Addr(), "admin", h.AdminAddr(), "network", h.Network().Name, "version", h.opt.Version)
 	return nil
+}
+
+// errTruths says that the stream and the store do not fit each other.
+var errTruths = errors.New("the stream ends below what the store has seen of it: it was cut short, or is an older copy")
+
+// compareTruths holds what the store knows of the stream against it (protocol.md
+// 3.4); cursors are compared, lane by lane, when delivery takes the lanes.
+func (h *Hub) compareTruths(ctx context.Context) error {
+	return h.store.View(ctx, func(tx store.ReadTx) error {
+		for _, class := range [2]exchange.Class{exchange.ClassPrompt, exchange.ClassBulk} {
+			seen, _, err := tx.Progress("index/" + class.String())
+			if err != nil {
+				return err
+			}
+			highest, err := h.stream.HighestAccepted(class.String())
+			if err != nil {
+				return err
+			}
+			if int64(highest) < seen {
+				return fmt.Errorf("class %s: %w", class, errTruths)
+			}
+		}
+		return nil
+	})
+}
+
+// finishRotation announces and activates a signing key that a stop left
+// between the two; announcing again is harmless.
+func (h *Hub) finishRotation(ctx context.Context) error {
+	r, pending, err := h.keys.PendingSigning()
+	if err != nil || !pending {
+		return err
+	}
+	_, err = h.announce(ctx, r)
+	return err
 }
 
 // quarantine keeps the hub from accepting and disclosing until an operator has
