@@ -223,7 +223,7 @@ func TestPlans(t *testing.T) {
 	askEverything(t, s)
 	may := []string{ // small or asked for whole
 		"SCAN head", "SCAN cursors", "SCAN claims", "SCAN client_keys", "SCAN conflicts", "SCAN suspects", "SCAN counts", "SCAN waiting_counts",
-		"SCAN p", "SCAN c", "SCAN h", "SCAN links", "SCAN (", "SCAN CONSTANT ROW", "SCAN checkpoints", "SCAN sqlite_master",
+		"SCAN p", "SCAN c", "SCAN h", "SCAN links", "SCAN (", "SCAN CONSTANT ROW", "SCAN checkpoints", "SCAN sqlite_master", "SCAN sqlite_schema",
 		"SCAN w USING INDEX waiting_held",
 		"SCAN waiting USING COVERING INDEX waiting_received", "SCAN parked USING COVERING INDEX parked_received", "SCAN parked USING INDEX",
 	}
