@@ -28,35 +28,63 @@ func profiles(mux *http.ServeMux) {
 // sums reads the states of protocol.md 7 and whether they balance.
 func (h *Hub) sums(ctx context.Context) (telemetry.Sums, error) {
 	s := telemetry.Sums{States: map[exchange.FlowID]map[exchange.State]int64{}, Lag: map[string]int{}, Ready: h.Ready(ctx) == nil}
-	caught, _ := h.follower.Caught()
 	err := h.store.View(ctx, func(tx store.ReadTx) error {
 		head, err := tx.Head()
 		if err != nil {
 			return err
 		}
-		s.Ledger = head.Size
 		counts, err := tx.StateCounts()
 		if err != nil {
 			return err
 		}
+		total := map[exchange.State]int64{}
 		for number, states := range counts {
 			s.States[h.flowName(number)] = states
 			for state, n := range states {
-				if n < 0 || !state.IsValid() {
-					s.Imbalance += max(n, -n)
-				}
+				total[state] += n
 			}
 		}
-		s.Waiting, err = tx.WaitingCount()
+		if s.Waiting, err = tx.WaitingCount(); err != nil {
+			return err
+		}
+		followed, _, err := tx.Progress("status")
+		s.Ledger, s.Behind = head.Size, head.Size-min(head.Size, uint64(followed))
+		if err != nil || s.Behind > 0 {
+			return err // the two books can only be compared when both are up to date
+		}
+		n, err := imbalance(tx, total, s.Waiting)
+		h.imbalance.Store(n)
 		return err
 	})
-	if s.Ledger > caught {
-		s.Behind = s.Ledger - caught
-	}
+	s.Imbalance = h.imbalance.Load()
 	for lane, n := range h.deliverer.Lag() {
 		s.Lag[fmt.Sprintf("%s/%d", lane.Class, lane.Lane)] = n
 	}
 	return s, err
+}
+
+// imbalance compares two books of the same records: the states that followers
+// drew from the ledger, and the queues, open claims and parked rows that the
+// ledger's transactions kept. It is 0 unless one of them is wrong.
+func imbalance(tx store.ReadTx, total map[exchange.State]int64, waiting map[exchange.SystemID]int) (int64, error) {
+	var set int64
+	for _, n := range waiting {
+		set += int64(n)
+	}
+	claims, err := tx.OpenClaims()
+	if err != nil {
+		return 0, err
+	}
+	for i := range claims {
+		for _, r := range claims[i].Rows {
+			if r.Waiting == 0 {
+				set++
+			}
+		}
+	}
+	parked, err := tx.ParkedCount()
+	diff := func(a, b int64) int64 { return max(a-b, b-a) }
+	return diff(total[exchange.StateWaiting]+total[exchange.StateClaimed], set) + diff(total[exchange.StateParked], int64(parked)), err
 }
 
 // flowName is the name of a flow's number, also of one that left the network.

@@ -113,6 +113,8 @@ type Hub struct {
 	sinks         delivery.Sinks
 	outlets       map[exchange.SystemID]connectors.Outlet
 
+	imbalance atomic.Int64 // as last compared
+
 	state   atomic.Pointer[string] // why it is not ready; "" is ready
 	closers []closer
 	mu      sync.Mutex

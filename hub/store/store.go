@@ -137,6 +137,7 @@ type ReadTx interface {
 	StaleConsentWaits(now int64, after uint64, limit int) ([]WaitingRow, error)
 
 	ParkedList(after uint64, limit int) ([]ParkedRow, error)
+	ParkedCount() (int, error)
 	ConsentByID(id exchange.ConsentID) (ConsentRow, error)
 	// ExpiringConsents counts, among consents whose status permits, those that
 	// expire in (from, to] and all that have not expired at from.

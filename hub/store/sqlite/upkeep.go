@@ -24,6 +24,13 @@ func (v *view) OldestParked() (int64, bool, error) {
 	return v.oldest("SELECT received_at FROM parked ORDER BY received_at LIMIT 1")
 }
 
+// ParkedCount counts parked rows.
+func (v *view) ParkedCount() (int, error) {
+	n := 0
+	err := v.one("SELECT count(*) FROM parked", func(r row) error { n = int(r.int(0)); return nil })
+	return n, err
+}
+
 func (v *view) oldest(query string, args ...any) (n int64, found bool, err error) {
 	err = v.one(query, func(r row) error { n, found = r.int(0), true; return nil }, args...)
 	if errors.Is(err, store.ErrNotFound) {
