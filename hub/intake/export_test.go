@@ -1,0 +1,4 @@
+package intake
+
+// Forget is what Run does every hour.
+func (x *Index) Forget() { x.forget() }
