@@ -108,7 +108,7 @@ func (l *Load) now() *load {
 		l.reading.Lock()
 	}
 	defer l.reading.Unlock()
-	if again := l.current.Load(); again != last { // somebody was faster
+	if again := l.current.Load(); again != last && l.opt.Clock.Monotonic()-again.at < l.opt.Fresh { // somebody was faster
 		return again
 	}
 	next := l.read()
