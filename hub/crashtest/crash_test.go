@@ -1,0 +1,89 @@
+package crashtest_test
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"raccordo/deploy/networks"
+	"raccordo/hub/crashtest"
+	"raccordo/hub/hubtest/powercut"
+)
+
+func reticulate(t testing.TB) fs.FS {
+	t.Helper()
+	all, err := networks.FS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all["reticulate"]
+}
+
+// load is workers that push until it is stopped.
+type load struct {
+	t    testing.TB
+	all  sync.WaitGroup
+	stop atomic.Bool
+}
+
+func push(t testing.TB, r *crashtest.Run, workers int) *load {
+	t.Helper()
+	l := &load{t: t}
+	for n := range workers {
+		w := r.Worker(fmt.Sprintf("w%d", n), 8)
+		l.all.Go(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+			defer cancel()
+			if err := w.Work(ctx, func() bool { return !l.stop.Load() }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	return l
+}
+
+// end lets every request that was begun come to its answer.
+func (l *load) end() {
+	l.t.Helper()
+	l.stop.Store(true)
+	l.all.Wait()
+}
+
+// after waits for a random while of load: until so many more records were
+// acknowledged, and a moment that the seed chooses.
+func after(t testing.TB, r *crashtest.Run, records int, rnd *rand.Rand) {
+	t.Helper()
+	target := r.History.Records() + records
+	deadline := time.Now().Add(30 * time.Second)
+	for r.History.Records() < target {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d records acknowledged in half a minute, wanted %d", r.History.Records(), target)
+		}
+		<-time.After(time.Millisecond)
+	}
+	<-time.After(time.Duration(rnd.IntN(50)) * time.Millisecond)
+}
+
+// F1: killed at random under load, and started again at once.
+func TestKill(t *testing.T) {
+	r := crashtest.NewRun(t, reticulate(t), "")
+	r.Start()
+	stop := r.Fetch()
+	l := push(t, r, 4)
+	for range powercut.Kills(t) {
+		after(t, r, 50+r.Rand.IntN(400), r.Rand)
+		r.Hub.Kill()
+		r.History.Note("killed", nil)
+		r.Restart()
+	}
+	after(t, r, 50, r.Rand)
+	l.end()
+	r.Repeat(r.Worker("again", 1), 50)
+	r.Check(nil, crashtest.Delivered)
+	stop()
+}
