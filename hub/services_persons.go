@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"strconv"
+	"strings"
 	"time"
 
 	"raccordo/consent"
@@ -39,7 +40,7 @@ func (s consents) Decide(ctx context.Context, c api.Caller, d api.ConsentDecisio
 		return api.Consent{}, err
 	}
 	made, err := s.h.register.Decide(ctx, by(c), officer.Decision{Person: p, Purpose: d.Purpose, Body: d.Body, Role: d.Role,
-		Given: d.Given, Notice: d.NoticeVersion, Language: d.NoticeLanguage, Indicated: indicated(d.IndicatedBy),
+		Given: d.Given, Notice: noticeNumber(d.NoticeVersion), Language: d.NoticeLanguage, Indicated: indicated(d.IndicatedBy),
 		Method: method(d.Means), ExpiresAt: d.ExpiresAt, Evidence: d.Evidence})
 	if err != nil {
 		return api.Consent{}, err
@@ -68,9 +69,15 @@ func method(means string) consent.Method {
 	return consent.MethodVerbalRecorded
 }
 
+// noticeSuffix: a network numbers its notices 1, 2, 3; the API writes every
+// version with three numbers.
+const noticeSuffix = ".0.0"
+
+func noticeNumber(version string) string { return strings.TrimSuffix(version, noticeSuffix) }
+
 func consentOut(c officer.Consent) api.Consent {
 	out := api.Consent{ID: c.ID, Purpose: c.Purpose, Body: c.Body, Role: c.Role, State: string(c.Status), Version: int(c.Seq),
-		NoticeVersion: c.Notice.Version, NoticeLanguage: c.Notice.Language, EffectiveAt: time.UnixMilli(max(c.Time, c.At)).UTC(), Entry: c.Seq}
+		NoticeVersion: c.Notice.Version + noticeSuffix, NoticeLanguage: c.Notice.Language, EffectiveAt: time.UnixMilli(max(c.Time, c.At)).UTC(), Entry: c.Seq}
 	if c.ExpiresAt != 0 {
 		out.ExpiresAt = time.UnixMilli(c.ExpiresAt).UTC()
 	}
