@@ -3,6 +3,7 @@ package ledger
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"raccordo/hub/exchange"
@@ -21,6 +22,7 @@ type batch struct {
 	change  Change // everything but drafts, merged
 	moved   map[store.CursorKey]int
 	newID   func() (exchange.EntryID, error)
+	broken  error // of the store or of the source of ids: nothing can be written
 }
 
 // read takes the head and reads all needs, one statement each.
@@ -119,6 +121,7 @@ func (b *batch) decide(it *Item) (Result, error) {
 	res := Result{Time: b.state.Facts.now.UnixMilli()}
 	if c.Draft != nil {
 		if res.Seq, err = b.append(c); err != nil {
+			b.broken = errors.Join(b.broken, err)
 			return Result{}, err
 		}
 	}
@@ -154,6 +157,9 @@ func (b *batch) apply(c *Change) {
 	for _, m := range c.Cursors {
 		s.Cursors[m.Key] = m.To
 		b.move(m)
+	}
+	for _, l := range c.BumpEpochs { // whoever asks for it in a later item has had it read
+		s.Epochs[l]++
 	}
 	for _, r := range c.PutWaiting {
 		b.count(&r, 1)
@@ -242,15 +248,26 @@ func merge(dst, c *Change) {
 	dst.PutParked = append(dst.PutParked, c.PutParked...)
 	dst.DeleteParked = append(dst.DeleteParked, c.DeleteParked...)
 	dst.Consents = append(dst.Consents, c.Consents...)
-	dst.Links = append(dst.Links, c.Links...)
-	dst.Unlink = append(dst.Unlink, c.Unlink...)
+	// One transaction may link, part and link again: the last word counts.
+	dst.Unlink = append(except(dst.Unlink, c.Links), c.Unlink...)
+	dst.Links = append(except(dst.Links, c.Unlink), c.Links...)
 	dst.Dossiers = append(dst.Dossiers, c.Dossiers...)
 	dst.Wake = append(dst.Wake, c.Wake...)
+}
+
+// except takes the pairs of others out of rows.
+func except(rows, others []store.LinkRow) []store.LinkRow {
+	return slices.DeleteFunc(rows, func(r store.LinkRow) bool {
+		return slices.ContainsFunc(others, func(o store.LinkRow) bool { return o.A == r.A && o.B == r.B })
+	})
 }
 
 // write puts everything down, in an order in which a later step may rely on an
 // earlier one: rows before what wakes or deletes them.
 func (b *batch) write() error {
+	if b.broken != nil {
+		return b.broken
+	}
 	c, tx := &b.change, b.tx
 	steps := []func() error{
 		func() error { return tx.Append(b.entries, b.state.Head) },

@@ -66,7 +66,8 @@ type Checkpointer struct {
 	wake chan struct{}
 	quit chan struct{}
 	done chan struct{}
-	once sync.Once
+	once sync.Once // for quit
+	ends sync.Once // for done
 
 	mu       sync.Mutex // one signs at a time
 	compared bool       // what was signed before has been looked at
@@ -163,17 +164,17 @@ func (c *Checkpointer) Start(ctx context.Context) error {
 	err := c.compare(ctx)
 	c.mu.Unlock()
 	if err != nil {
-		close(c.done)
 		return err
 	}
 	c.Nudge(store.Head{})
-	go c.run()
+	c.ends.Do(func() { go c.run() })
 	return nil
 }
 
 // Stop ends the signing; what is being signed is finished.
 func (c *Checkpointer) Stop() {
 	c.once.Do(func() { close(c.quit) })
+	c.ends.Do(func() { close(c.done) }) // never started
 	<-c.done
 }
 
@@ -232,8 +233,8 @@ func fatal(err error) bool {
 
 // Sign signs the head as it is now, unless it is signed already, and gives the
 // newest checkpoint; it is in the store, and in the second place, on nil. With
-// an empty ledger it is CodeNotFound. After [ErrForked] or store.ErrConflict
-// nothing is ever signed again.
+// an empty ledger it is CodeNotFound. After [ErrForked], [ErrBehindOutside],
+// [ErrOutside] or store.ErrConflict nothing is ever signed again.
 func (c *Checkpointer) Sign(ctx context.Context) ([]byte, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -33,6 +33,7 @@ type Follower struct {
 	ctx   context.Context
 	stop  context.CancelFunc
 	done  chan struct{}
+	ends  sync.Once // for done
 
 	mu      sync.Mutex
 	next    uint64 // entries followed; the sequence of the next one
@@ -66,18 +67,18 @@ func (f *Follower) Start(ctx context.Context) error {
 		return err
 	})
 	if err != nil {
-		close(f.done)
 		return fmt.Errorf("progress of the status follower: %w", err)
 	}
 	f.moved(uint64(at), nil)
 	f.Nudge(store.Head{})
-	go f.run()
+	f.ends.Do(func() { go f.run() })
 	return nil
 }
 
 // Stop ends the following; the step under way is finished or undone.
 func (f *Follower) Stop() {
 	f.stop()
+	f.ends.Do(func() { close(f.done) }) // never started
 	<-f.done
 }
 

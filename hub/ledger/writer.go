@@ -33,6 +33,7 @@ type Writer struct {
 	queue chan *pending
 	quit  chan struct{}
 	done  chan struct{}
+	start sync.Once
 	stop  sync.Once
 	clock *clockGuard
 	due   expiryGuard
@@ -73,12 +74,16 @@ func NewWriter(opt Options) *Writer {
 // on the committer's goroutine: it must return at once. Only before Start.
 func (w *Writer) OnCommit(fn func(store.Head)) { w.onCommit = append(w.onCommit, fn) }
 
-// Start begins to commit.
-func (w *Writer) Start() { go w.run() }
+// Start begins to commit. A writer is started once.
+func (w *Writer) Start() {
+	w.start.Do(func() { go w.run() })
+}
 
-// Stop lets the transaction under way end and refuses what still waits.
+// Stop lets the transaction under way end and refuses what still waits. A
+// writer that was never started cannot be started any more.
 func (w *Writer) Stop() {
 	w.stop.Do(func() { close(w.quit) })
+	w.start.Do(func() { close(w.done) })
 	<-w.done
 }
 
