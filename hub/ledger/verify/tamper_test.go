@@ -15,6 +15,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"raccordo/hub/exchange"
+	"raccordo/hub/keys"
 	"raccordo/hub/ledger"
 	"raccordo/hub/ledger/verify"
 )
@@ -276,6 +277,29 @@ func TestKeys(t *testing.T) {
 		if _, err := verify.Verify(files, bad, verify.Options{}); err == nil {
 			t.Errorf("%q is a key", bad)
 		}
+	}
+}
+
+// A hub that stopped between announcing a key and using it announces it again.
+func TestKeyAnnouncedTwice(t *testing.T) {
+	b := began(t)
+	b.rotate()
+	ann, err := keys.Announce(b.keys[0].signer, b.keys[1].public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.fact(exchange.KindSigningKey, exchange.KeyFact{Key: b.keys[1].public, Announcement: ann})
+	if r := b.verify(); !r.OK() {
+		t.Error(r.Findings)
+	}
+	b.rotate()
+	back, err := keys.Announce(b.keys[2].signer, b.keys[0].public) // an old key comes back
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.fact(exchange.KindSigningKey, exchange.KeyFact{Key: b.keys[0].public, Announcement: back})
+	if r := b.verify(); !slices.Equal(rules(r), []string{verify.RuleKey}) {
+		t.Error(r.Findings)
 	}
 }
 
