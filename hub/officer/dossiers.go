@@ -3,12 +3,10 @@ package officer
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"raccordo/hub/exchange"
 	"raccordo/hub/ledger"
-	"raccordo/hub/network"
 	"raccordo/hub/store"
 )
 
@@ -28,8 +26,9 @@ type Dossier struct {
 }
 
 // OpenDossier opens a case. Errors: CodeForbidden where the body does not hold
-// the role or the system may not open dossiers in it; CodeConflict where the
-// same case is open.
+// the role or the system may not open dossiers in it; CodeInvalid for what is no
+// capacity or an end that has passed; CodeConflict where the same case is open,
+// under any linked id.
 func (r *Register) OpenDossier(ctx context.Context, by By, o Opening) (Dossier, error) {
 	if err := r.mayOpen(by, o.Body, o.Role); err != nil {
 		return Dossier{}, err
@@ -38,13 +37,17 @@ func (r *Register) OpenDossier(ctx context.Context, by By, o Opening) (Dossier, 
 		return Dossier{}, exchange.NewError(exchange.CodeInvalid, exchange.ReasonSemantic, "a dossier has a capacity",
 			exchange.Fault{Pointer: "/capacity", Rule: "name"})
 	}
-	subject, _, err := r.subject(ctx, o.Person, true)
+	if !o.Until.IsZero() && !o.Until.After(r.opt.Clock.Now()) {
+		return Dossier{}, exchange.NewError(exchange.CodeInvalid, exchange.ReasonSemantic, "a dossier ends in the future",
+			exchange.Fault{Pointer: "/until", Rule: "in_future"})
+	}
+	subject, err := r.resolve(ctx, by, o.Person)
 	if err != nil {
 		return Dossier{}, err
 	}
 	id, err := exchange.NewDossierID(r.opt.Rand)
 	if err != nil {
-		return Dossier{}, err
+		return Dossier{}, unavailable(err)
 	}
 	row := store.DossierRow{Dossier: id, Subject: subject, Body: o.Body, Role: o.Role, Capacity: o.Capacity}
 	if !o.Until.IsZero() {
@@ -110,8 +113,7 @@ func (r *Register) putDossier(ctx context.Context, row store.DossierRow, allowed
 func (r *Register) mayOpen(by By, body exchange.BodyID, role exchange.Role) error {
 	n := r.opt.Network()
 	b := n.Body(body)
-	held := b != nil && slices.ContainsFunc(b.Roles, func(h network.HeldRole) bool { return h.Role == role && h.Period.Contains(r.opt.Clock.Now()) })
-	if !held {
+	if b == nil || !r.holds(b, role, "") {
 		return exchange.NewError(exchange.CodeForbidden, exchange.ReasonRoleMissing, "the body does not hold this role")
 	}
 	if by.Operator {
@@ -126,17 +128,23 @@ func (r *Register) mayOpen(by By, body exchange.BodyID, role exchange.Role) erro
 
 // Dossiers lists the dossiers on a person, over linked ids (operators only).
 func (r *Register) Dossiers(ctx context.Context, p Person) ([]Dossier, error) {
-	subject, found, err := r.subject(ctx, p, false)
-	if err != nil || !found {
+	found, err := r.find(ctx, By{Operator: true}, p)
+	if err != nil || len(found) == 0 {
 		return nil, err
 	}
-	f, err := r.facts(ctx, subject)
+	f, err := r.facts(ctx, found...)
 	if err != nil {
 		return nil, err
 	}
 	var out []Dossier
-	for _, row := range f.Dossiers(subject) {
-		out = append(out, Dossier{DossierRow: row})
+	seen := map[exchange.DossierID]bool{}
+	for _, s := range found {
+		for _, row := range f.Dossiers(s) {
+			if !seen[row.Dossier] {
+				out = append(out, Dossier{DossierRow: row})
+			}
+			seen[row.Dossier] = true
+		}
 	}
 	return out, nil
 }

@@ -1,8 +1,8 @@
 package officer
 
 import (
-	"bytes"
 	"context"
+	"slices"
 
 	"raccordo/hub/exchange"
 	"raccordo/hub/ledger"
@@ -10,33 +10,30 @@ import (
 )
 
 // Link says that two ids are one person, or no longer (protocol.md 8.1). The
-// restrictions of both count from the entry on. CodeConflict where that is so
-// already.
+// restrictions of both count from the entry on. CodeNotFound for a person
+// nobody knows; CodeConflict where that is so already, or where identifiers name
+// several persons.
 func (r *Register) Link(ctx context.Context, a, b Person, linked bool) (ledger.Result, error) {
-	x, okX, err := r.subject(ctx, a, false)
+	x, err := r.one(ctx, By{Operator: true}, a)
 	if err != nil {
 		return ledger.Result{}, err
 	}
-	y, okY, err := r.subject(ctx, b, false)
+	y, err := r.one(ctx, By{Operator: true}, b)
 	if err != nil {
 		return ledger.Result{}, err
-	}
-	if !okX || !okY {
-		return ledger.Result{}, notFound()
 	}
 	if x == y {
 		return ledger.Result{}, exchange.NewError(exchange.CodeConflict, exchange.ReasonSemantic, "both are the same person already")
 	}
-	if bytes.Compare(x[:], y[:]) > 0 {
-		x, y = y, x
-	}
+	x, y = ordered(x, y)
 	res, err := r.link(ctx, x, y, linked)
 	if err != nil {
 		return ledger.Result{}, err
 	}
-	err = r.opt.Store.Side(ctx, func(tx store.SideTx) error { return tx.DeleteConflict(x, y) })
+	// The question is answered. If its row stays, [Register.Conflicts] knows.
+	_ = r.opt.Store.Side(ctx, func(tx store.SideTx) error { return tx.DeleteConflict(x, y) })
 	r.opt.Woken()
-	return res, unavailable(err)
+	return res, nil
 }
 
 func (r *Register) link(ctx context.Context, x, y exchange.SubjectID, linked bool) (ledger.Result, error) {
@@ -63,18 +60,36 @@ func (r *Register) link(ctx context.Context, x, y exchange.SubjectID, linked boo
 	return res, passOn(err)
 }
 
-// Conflicts are pairs of ids that one record gave for one person.
-func (r *Register) Conflicts(ctx context.Context, limit int) (rows []store.ConflictRow, err error) {
-	err = r.opt.Store.View(ctx, func(tx store.ReadTx) error {
-		rows, err = tx.Conflicts(limit)
+// Conflicts are pairs of ids that one record gave for one person and that are
+// not linked, the oldest first; at most limit are looked at.
+func (r *Register) Conflicts(ctx context.Context, limit int) ([]store.ConflictRow, error) {
+	var rows []store.ConflictRow
+	var f *ledger.Facts
+	err := r.opt.Store.View(ctx, func(tx store.ReadTx) (err error) {
+		if rows, err = tx.Conflicts(limit); err != nil {
+			return err
+		}
+		subjects := make([]exchange.SubjectID, len(rows))
+		for i := range rows {
+			subjects[i] = rows[i].A
+		}
+		f, err = ledger.ReadFacts(tx, subjects, r.opt.Clock.Now())
 		return err
 	})
-	return rows, unavailable(err)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return slices.DeleteFunc(rows, func(c store.ConflictRow) bool { return slices.Contains(f.Component(c.A), c.B) }), nil
 }
 
-// Stop stops all disclosures, or lets them go on. What is claimed already may
-// still be sent within send_timeout.
+// Stop stops all disclosures, or lets them go on, for a reason that is a code
+// ([a-z0-9_], from a letter on). What is claimed already may still be sent
+// within send_timeout.
 func (r *Register) Stop(ctx context.Context, stopped bool, reason string) (ledger.Result, error) {
+	if !exchange.ValidName(reason) {
+		return ledger.Result{}, exchange.NewError(exchange.CodeInvalid, exchange.ReasonParameter, "a reason is a code: small letters, digits and underscores",
+			exchange.Fault{Pointer: "/reason", Rule: "name"})
+	}
 	fact, err := exchange.EncodeFact(exchange.StopFact{Stopped: stopped, Reason: reason})
 	if err != nil {
 		return ledger.Result{}, err
