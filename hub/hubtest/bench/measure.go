@@ -42,7 +42,7 @@ func (h *histogram) quantile(q float64) time.Duration {
 // watch measures from the first byte pushed to the recipient's own request, of
 // one record in sixteen: all would cost more than some of what is measured.
 type watch struct {
-	delivered histogram
+	delivered [2]histogram // by way
 	shards    [16]struct {
 		mu   sync.Mutex
 		open map[exchange.RecordID]*passage
@@ -54,7 +54,20 @@ type watch struct {
 type passage struct {
 	began    time.Time
 	flows    int // known once it is acknowledged
-	arrivals []time.Time
+	arrivals []arrival
+}
+
+// way is how a record gets to its recipient.
+type way int
+
+const (
+	called way = iota
+	fetched
+)
+
+type arrival struct {
+	at  time.Time
+	way way
 }
 
 func (w *watch) entry(id exchange.RecordID, fn func(*passage)) {
@@ -76,8 +89,8 @@ func (w *watch) entry(id exchange.RecordID, fn func(*passage)) {
 	if p.flows == 0 {
 		return
 	}
-	for _, at := range p.arrivals {
-		w.delivered.add(at.Sub(p.began))
+	for _, a := range p.arrivals {
+		w.delivered[a.way].add(a.at.Sub(p.began))
 		p.flows--
 	}
 	if p.arrivals = nil; p.flows <= 0 {
@@ -89,8 +102,8 @@ func (w *watch) pushed(id exchange.RecordID, began time.Time, flows int) {
 	w.entry(id, func(p *passage) { p.began, p.flows = began, flows })
 }
 
-func (w *watch) arrived(id exchange.RecordID, at time.Time) {
-	w.entry(id, func(p *passage) { p.arrivals = append(p.arrivals, at) })
+func (w *watch) arrived(id exchange.RecordID, at time.Time, how way) {
+	w.entry(id, func(p *passage) { p.arrivals = append(p.arrivals, arrival{at, how}) })
 }
 
 // usage is what the process has used so far.

@@ -51,7 +51,7 @@ func (r *recipients) take(w http.ResponseWriter, req *http.Request) {
 			break
 		}
 		if id, err := exchange.ParseRecordID(string(rest[record : record+36])); err == nil {
-			r.run.watch.arrived(id, now)
+			r.run.watch.arrived(id, now, called)
 		}
 	}
 	r.run.received.Add(int64(n))
@@ -61,7 +61,7 @@ func (r *recipients) take(w http.ResponseWriter, req *http.Request) {
 // fetch empties a mailbox until ctx ends.
 func (r *recipients) fetch(ctx context.Context, c *client.Client) error {
 	for ctx.Err() == nil {
-		page, err := c.Fetch(ctx, 0)
+		page, err := c.Fetch(ctx, 500)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -79,7 +79,7 @@ func (r *recipients) fetch(ctx context.Context, c *client.Client) error {
 		acks := make([]client.ItemAcknowledgement, len(page.Items))
 		for i := range page.Items {
 			acks[i].Disclosure = page.Items[i].Disclosure
-			r.run.watch.arrived(page.Items[i].Record, now)
+			r.run.watch.arrived(page.Items[i].Record, now, fetched)
 		}
 		// What was fetched is acknowledged even when the run is over.
 		if _, err := c.Acknowledge(context.WithoutCancel(ctx), acks...); err != nil {

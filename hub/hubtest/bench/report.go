@@ -26,8 +26,10 @@ type Report struct {
 
 	AckP50       float64 `json:"acknowledged_p50_ms"`
 	AckP99       float64 `json:"acknowledged_p99_ms"`
-	DeliveredP50 float64 `json:"delivered_p50_ms"`
+	DeliveredP50 float64 `json:"delivered_p50_ms"` // to recipients that are called
 	DeliveredP99 float64 `json:"delivered_p99_ms"`
+	FetchedP50   float64 `json:"fetched_p50_ms"` // by those that fetch
+	FetchedP99   float64 `json:"fetched_p99_ms"`
 
 	CPU         float64 `json:"cpu_us_per_record"` // hub, generator and recipients together
 	CPUSystem   float64 `json:"cpu_system_us_per_record"`
@@ -53,7 +55,8 @@ func (r *run) report(s Scenario, pushing time.Duration, before, after usage, mem
 		Records: r.accepted.Load(), Disclosures: r.disclosures.Load(), TurnedAway: r.turnedAway.Load(),
 		Pushing: pushing.Seconds(), Settled: took.Seconds(), AcceptedRate: n / pushing.Seconds(), SettledRate: n / took.Seconds(),
 		AckP50: ms(r.acknowledged.quantile(.5)), AckP99: ms(r.acknowledged.quantile(.99)),
-		DeliveredP50: ms(r.watch.delivered.quantile(.5)), DeliveredP99: ms(r.watch.delivered.quantile(.99)),
+		DeliveredP50: ms(r.watch.delivered[called].quantile(.5)), DeliveredP99: ms(r.watch.delivered[called].quantile(.99)),
+		FetchedP50: ms(r.watch.delivered[fetched].quantile(.5)), FetchedP99: ms(r.watch.delivered[fetched].quantile(.99)),
 		CPU: us(after.user - before.user + after.system - before.system), CPUSystem: us(after.system - before.system),
 		Written: float64(after.written-before.written) / n, Flushes: float64(after.flushes-before.flushes) / n, WriteCalls: float64(after.calls-before.calls) / n,
 		Allocated: float64(after.allocated-before.allocated) / n, Allocations: float64(after.allocations-before.allocations) / n,
@@ -76,7 +79,8 @@ func (r Report) String() string {
 	line("records/s", "%.0f settled, %.0f accepted (%d records, %d disclosures, pushed in %.1f s, settled in %.1f s)",
 		r.SettledRate, r.AcceptedRate, r.Records, r.Disclosures, r.Pushing, r.Settled)
 	line("acknowledged", "p50 %.1f ms, p99 %.1f ms; %d answers 429/503", r.AckP50, r.AckP99, r.TurnedAway)
-	line("delivered", "p50 %.1f ms, p99 %.1f ms after the first byte pushed", r.DeliveredP50, r.DeliveredP99)
+	line("delivered", "p50 %.1f ms, p99 %.1f ms after the first byte pushed; fetched: p50 %.1f ms, p99 %.1f ms",
+		r.DeliveredP50, r.DeliveredP99, r.FetchedP50, r.FetchedP99)
 	line("processor", "%.0f us a record (%.0f of them in the kernel), generator and recipients included", r.CPU, r.CPUSystem)
 	line("written", "%.0f bytes a record by the disk, %.3f flushes, %.2f write calls", r.Written, r.Flushes, r.WriteCalls)
 	line("allocated", "%.0f bytes a record, %.0f objects; %d collections", r.Allocated, r.Allocations, r.Collections)
