@@ -62,9 +62,21 @@ func (o *operator) Status(ctx context.Context, _ control.Nothing) (control.Statu
 	return s, err
 }
 
-func (o *operator) ConfirmClock(context.Context, control.Nothing) (control.Nothing, error) {
+// ConfirmClock lets the hub go on with its clock; that an operator did so is
+// the first entry under it. A clock that is trusted needs no confirmation.
+func (o *operator) ConfirmClock(ctx context.Context, _ control.Nothing) (control.Nothing, error) {
+	if o.h.writer.Clock() == nil {
+		return control.Nothing{}, nil
+	}
+	fact, err := exchange.EncodeFact(exchange.OperatorFact{Act: "confirm_clock", Reason: "clock_checked"})
+	if err != nil {
+		return control.Nothing{}, err
+	}
 	o.h.writer.ConfirmClock()
-	return control.Nothing{}, nil
+	_, err = o.h.writer.Submit(ctx, &ledger.Item{Decide: func(*ledger.State) (*ledger.Change, error) {
+		return &ledger.Change{Draft: &ledger.Draft{Kind: exchange.KindClock, Fact: fact}}, nil
+	}})
+	return control.Nothing{}, err
 }
 
 func entry(r ledger.Result) control.Entry {

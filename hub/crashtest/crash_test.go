@@ -71,7 +71,7 @@ func after(t testing.TB, r *crashtest.Run, records int, rnd *rand.Rand) {
 
 // F1: killed at random under load, and started again at once.
 func TestKill(t *testing.T) {
-	r := crashtest.NewRun(t, reticulate(t), "")
+	r := crashtest.NewRun(t, reticulate(t), "", nil)
 	r.Start()
 	stop := r.Fetch()
 	l := push(t, r, 4)
@@ -84,6 +84,48 @@ func TestKill(t *testing.T) {
 	after(t, r, 50, r.Rand)
 	l.end()
 	r.Repeat(r.Worker("again", 1), 50)
+	r.Check(nil, crashtest.Delivered)
+	stop()
+}
+
+// F16: the power goes under load. What was acknowledged had reached the disk.
+func TestPowerCut(t *testing.T) {
+	disk := powercut.New(t)
+	r := crashtest.NewRun(t, reticulate(t), disk.Dir()+"/d", nil)
+	r.Start()
+	stop := r.Fetch()
+	l := push(t, r, 4)
+	for range powercut.Cuts(t) {
+		after(t, r, 50+r.Rand.IntN(400), r.Rand)
+		disk.Cut()
+		r.History.Note("power cut", nil)
+		r.Hub.Kill()
+		disk.Remount()
+		r.Restart()
+	}
+	after(t, r, 50, r.Rand)
+	l.end()
+	r.Repeat(r.Worker("again", 1), 50)
+	r.Check(nil, crashtest.Delivered)
+	stop()
+}
+
+// F5: SIGTERM under load drains: the hub ends by itself and in order, what was
+// under way is settled, nothing is parked because it was cancelled.
+func TestTerminate(t *testing.T) {
+	r := crashtest.NewRun(t, reticulate(t), "", nil)
+	r.Start()
+	stop := r.Fetch()
+	l := push(t, r, 4)
+	for range 3 {
+		after(t, r, 50+r.Rand.IntN(200), r.Rand)
+		if err := r.Hub.Terminate(20 * time.Second); err != nil {
+			t.Fatalf("F5: SIGTERM: %v", err)
+		}
+		r.History.Note("terminated", nil)
+		r.Restart()
+	}
+	l.end()
 	r.Check(nil, crashtest.Delivered)
 	stop()
 }

@@ -109,10 +109,13 @@ type Worker struct {
 	History   *History
 	Persons   []Person
 	Lines     int // most lines of a batch
-	BadEvery  int // one line in so many is bad; 0: none
+	BadEvery  int // every so manieth record is bad; 0: none
 
 	requests, records int
 }
+
+// Sent is how many records the worker has made.
+func (w *Worker) Sent() int { return w.records }
 
 // Next makes the worker's next request.
 func (w *Worker) Next() *Request {
@@ -125,8 +128,15 @@ func (w *Worker) Next() *Request {
 	for range n {
 		r.Sent = append(r.Sent, w.next())
 	}
-	if r.Batch {
-		r.Sent[0].Bad = false // else the whole request could be refused
+	return r
+}
+
+// Batch makes one NDJSON request of so many lines.
+func (w *Worker) Batch(lines int) *Request {
+	w.requests++
+	r := &Request{Key: fmt.Sprintf("%s-%s-%d", w.Run, w.Name, w.requests), Batch: true}
+	for range lines {
+		r.Sent = append(r.Sent, w.next())
 	}
 	return r
 }
@@ -134,7 +144,7 @@ func (w *Worker) Next() *Request {
 func (w *Worker) next() Sent {
 	w.records++
 	s := NewSent(w.Rand, fmt.Sprintf("%s-%s-%d", w.Run, w.Name, w.records), w.records, w.Persons[w.Rand.IntN(len(w.Persons))])
-	s.Bad = w.BadEvery > 0 && w.Rand.IntN(w.BadEvery) == 0
+	s.Bad = w.BadEvery > 0 && w.records%w.BadEvery == 0
 	return s
 }
 
@@ -162,7 +172,7 @@ func (w *Worker) Push(ctx context.Context, r *Request) (*Answered, error) {
 		case exchange.CodeUnknownOutcome, exchange.CodeUnavailable, exchange.CodeTooMany:
 			pause(ctx, 20*time.Millisecond)
 		case exchange.CodeInvalid:
-			if len(r.Sent) == 1 && r.Sent[0].Bad {
+			if r.allBad() {
 				w.History.acknowledge(a)
 				return a, nil
 			}
@@ -171,6 +181,16 @@ func (w *Worker) Push(ctx context.Context, r *Request) (*Answered, error) {
 			return nil, fmt.Errorf("request %s: %w", r.Key, err)
 		}
 	}
+}
+
+// allBad says that nothing of r can be accepted.
+func (r *Request) allBad() bool {
+	for _, s := range r.Sent {
+		if !s.Bad {
+			return false
+		}
+	}
+	return true
 }
 
 // take reads an acknowledgement, line by line.

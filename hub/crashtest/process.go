@@ -46,6 +46,8 @@ type Process struct {
 	ended chan struct{}
 	err   error // valid once ended
 
+	control *control.Client
+
 	mu   sync.Mutex
 	peak Peak
 }
@@ -68,7 +70,8 @@ func StartProcess(s Setup, log string) (*Process, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	p := &Process{setup: s, cmd: exec.Command(os.Args[0]), log: f, ended: make(chan struct{})}
+	p := &Process{setup: s, cmd: exec.Command(os.Args[0]), log: f, ended: make(chan struct{}),
+		control: control.Dial(filepath.Join(s.DataDir, "control.sock"))}
 	p.cmd.Env = append(os.Environ(), ChildVar+"="+string(b))
 	p.cmd.Stdout, p.cmd.Stderr = f, f
 	if err := p.cmd.Start(); err != nil {
@@ -128,9 +131,7 @@ func (p *Process) get(ctx context.Context, path string) (string, error) {
 func (p *Process) Metrics(ctx context.Context) (string, error) { return p.get(ctx, "/metrics") }
 
 // Control talks to the hub's socket.
-func (p *Process) Control() *control.Client {
-	return control.Dial(filepath.Join(p.setup.DataDir, "control.sock"))
-}
+func (p *Process) Control() *control.Client { return p.control }
 
 // Kill ends the hub at once (SIGKILL).
 func (p *Process) Kill() {

@@ -31,8 +31,8 @@ const (
 	readyWithin   = 10 * time.Second // I10
 	restWithin    = 60 * time.Second // until everything accepted has come to rest
 	maxResident   = 700 << 20        // I9; the race detector takes several times what a hub takes
-	maxDescriptor = 600
-	maxGoroutines = 2000
+	maxDescriptor = 250
+	maxGoroutines = 600
 )
 
 // Run is one hub with what stands around it.
@@ -57,8 +57,8 @@ type Run struct {
 
 // NewRun prepares a run: a network whose called systems are recipients of the
 // run, and a data directory, which may be on another disk. base is a network as
-// it comes with the binary.
-func NewRun(t testing.TB, base fs.FS, dataDir string) *Run {
+// it comes with the binary; edits replace texts of its files.
+func NewRun(t testing.TB, base fs.FS, dataDir string, edits map[string]string) *Run {
 	t.Helper()
 	seed := uint64(time.Now().UnixNano())
 	if s := os.Getenv("RACCORDO_SEED"); s != "" {
@@ -92,7 +92,7 @@ func NewRun(t testing.TB, base fs.FS, dataDir string) *Run {
 		t.Fatal(err)
 	}
 	r.ports()
-	r.surround(base)
+	r.surround(base, edits)
 	return r
 }
 
@@ -108,7 +108,7 @@ func (r *Run) ports() {
 
 // surround writes the network, its called systems led to recipients here and
 // the leases of mailboxes as short as they may be.
-func (r *Run) surround(base fs.FS) {
+func (r *Run) surround(base fs.FS, edits map[string]string) {
 	called, err := endpoints.Of(base)
 	if err != nil {
 		r.t.Fatal(err)
@@ -126,7 +126,7 @@ func (r *Run) surround(base fs.FS) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if err := WriteNetwork(over, r.Setup.Network); err != nil {
+	if err := WriteNetwork(over, r.Setup.Network, edits); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -346,7 +346,7 @@ func (r *Run) Repeat(w *Worker, n int) {
 		again := &Answered{Request: was.Request, Records: make([]*exchange.RecordID, len(was.Sent))}
 		ack, err := w.Client.Push(context.Background(), was.push())
 		if err != nil {
-			if len(was.Sent) == 1 && was.Sent[0].Bad {
+			if was.allBad() {
 				continue // refused then and now
 			}
 			r.t.Fatalf("I5: key %s, asked again: %v", was.Key, err)
