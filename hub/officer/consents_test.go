@@ -103,6 +103,11 @@ func TestWhoMayRecord(t *testing.T) {
 	_, err = f.officer.Decide(t.Context(), operator, yes(p))
 	require.NoError(t, err)
 
+	// Its body may be a desk in Pistoia too: the system there is another one.
+	f.net = network2(t)
+	_, err = f.officer.Decide(t.Context(), deskLI, yes(p))
+	refused(t, err, exchange.CodeForbidden, exchange.ReasonRoleMissing)
+
 	f.clock.pass(-90 * 24 * time.Hour) // before the desk's body held its role
 	_, err = f.officer.Decide(t.Context(), deskPT, yes(p))
 	refused(t, err, exchange.CodeForbidden, exchange.ReasonRoleMissing)
@@ -229,18 +234,21 @@ func TestSearchOverLinks(t *testing.T) {
 // linked id each came under.
 func TestAStaleYes(t *testing.T) {
 	f := newFixture(t)
-	a, b := local1(t, "PT-1"), who(t, [2]string{"STP", "STP0900010000123"})
+	a, b, third := local1(t, "PT-1"), who(t, [2]string{"STP", "STP0900010000123"}), local1(t, "PT-3")
+	f.known(t, third)
 	at := func(d officer.Decision, when time.Time) officer.Decision { d.At = when; return d }
 	told := f.clock.Now()
 	given := f.decide(yes(a))
 	f.decide(yes(b))
 	_, err := f.officer.Link(t.Context(), a, b, true)
 	require.NoError(t, err)
+	_, err = f.officer.Link(t.Context(), b, third, true)
+	require.NoError(t, err)
 	f.clock.pass(time.Minute)
 	_, err = f.officer.Withdraw(t.Context(), deskPT, given.ID, consent.BySubject, consent.MethodPaper)
 	require.NoError(t, err)
 	f.clock.pass(time.Minute)
-	for _, p := range []officer.Person{a, b} {
+	for _, p := range []officer.Person{a, b, third} { // under the third nothing is on record
 		_, err = f.officer.Decide(t.Context(), deskPT, at(yes(p), told))
 		refused(t, err, exchange.CodeConflict, exchange.ReasonConsentState)
 		require.Equal(t, exchange.ReasonConsentWithdrawn, f.permits(f.subject(p)))

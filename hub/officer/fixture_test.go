@@ -5,11 +5,14 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -70,6 +73,7 @@ type fixture struct {
 	writer    *ledger.Writer
 	keys      *local.Keyring
 	directory *person.Directory
+	net       *network.Network
 	officer   *officer.Register
 	woken     atomic.Int32
 }
@@ -115,11 +119,11 @@ func newFixture(t *testing.T) *fixture {
 	f.submit(func(*ledger.State) (*ledger.Change, error) {
 		return &ledger.Change{Draft: &ledger.Draft{Kind: exchange.KindOrigin, Fact: fact}}, nil
 	})
-	net, err := networkOnce()
+	f.net, err = networkOnce()
 	require.NoError(t, err)
 	f.directory = person.NewDirectory(person.Options{Store: rowstore.New(f.store), Digester: f.keys, Rand: rand.Reader})
 	f.side = &sideStore{Store: f.store}
-	f.officer = officer.New(officer.Options{Network: func() *network.Network { return net }, Store: f.side, Ledger: f.writer,
+	f.officer = officer.New(officer.Options{Network: func() *network.Network { return f.net }, Store: f.side, Ledger: f.writer,
 		Directory: f.directory, Sealer: f.keys, Clock: f.clock, Rand: rand.Reader, SendTimeout: sendTimeout, Woken: func() { f.woken.Add(1) }})
 	return f
 }
@@ -137,17 +141,45 @@ var keyringOnce = sync.OnceValues(func() ([]byte, error) {
 	return os.ReadFile(path)
 })
 
-var networkOnce = sync.OnceValues(func() (*network.Network, error) {
+const builtIn = "../../deploy/networks/reticulate"
+
+var networkOnce = sync.OnceValues(func() (*network.Network, error) { return load(os.DirFS(builtIn)) })
+
+func load(files fs.FS) (*network.Network, error) {
 	c, err := catalog.Load()
 	if err != nil {
 		return nil, err
 	}
-	n, faults := network.Load(os.DirFS("../../deploy/networks/reticulate"), network.Options{Catalog: c})
+	n, faults := network.Load(files, network.Options{Catalog: c})
 	if len(faults) > 0 {
 		return nil, fmt.Errorf("%d faults: %v", len(faults), faults[0])
 	}
 	return n, nil
-})
+}
+
+// network2 is the built-in one, but that Livorno's cooperative is a desk
+// operator in Pistoia too.
+func network2(t *testing.T) *network.Network {
+	t.Helper()
+	files := fstest.MapFS{}
+	root := os.DirFS(builtIn)
+	require.NoError(t, fs.WalkDir(root, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := fs.ReadFile(root, name)
+		if name == "bodies/il_simbolo.yaml" {
+			with := strings.Replace(string(b), "roles:\n", "roles:\n  - {role: desk_operator, territory: pistoia, from: 2026-01-01}\n", 1)
+			require.NotEqual(t, string(b), with)
+			b = []byte(with)
+		}
+		files[name] = &fstest.MapFile{Data: b}
+		return err
+	}))
+	n, err := load(files)
+	require.NoError(t, err)
+	return n
+}
 
 func (f *fixture) submit(decide func(*ledger.State) (*ledger.Change, error)) ledger.Result {
 	f.t.Helper()
