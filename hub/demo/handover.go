@@ -7,11 +7,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.yaml.in/yaml/v3"
 
+	"raccordo/hub/control"
 	"raccordo/hub/exchange"
 )
 
@@ -22,9 +23,9 @@ type standing struct {
 	code    deskCode
 	consent exchange.ConsentID
 
-	mu   sync.Mutex
-	last *sent
-	seen string // what the desk is told of the last one
+	last *sent                  // the newest request
+	why  string                 // it was not released
+	seen atomic.Pointer[string] // as it is shown
 }
 
 // handOver leaves key files, records and a configuration for whoever wants to
@@ -102,8 +103,7 @@ func (w *world) offers(st *standing) []offer {
 		{"push a record of your own (edit the file first, if you like)", push(w.desks["livorno"].caller.system, "bed.json")},
 		{"withdraw a consent: the next request is withheld, and the line above says why",
 			fmt.Sprintf("%s consent withdraw %s %s && %s", run, config, st.consent, push(w.desks["pistoia"].caller.system, "accompaniment.json"))},
-		{"verify the ledger", fmt.Sprintf("%s ledger export %s %s && %s ledger verify %s --key %s", run, config,
-			file("my-ledger"), run, file("my-ledger"), file("my-ledger.pub"))},
+		{"verify the ledger", fmt.Sprintf(`L=$(mktemp -d)/ledger; %s ledger export %s "$L" && %s ledger verify "$L" --key "$L.pub"`, run, config, run)},
 	}
 }
 
@@ -162,9 +162,7 @@ func (w *world) askForStanding(ctx context.Context) {
 	if s == nil {
 		return
 	}
-	st.mu.Lock()
 	st.last = s
-	st.mu.Unlock()
 }
 
 // trickleOne pushes one request as of now; nil if it was not accepted.
@@ -179,16 +177,13 @@ func (w *world) trickleOne(ctx context.Context, d *desk, r *deskRequest) *sent {
 }
 
 // watchStanding asks, as the desk, what became of the last request of the
-// person whose consent may be withdrawn.
+// person whose consent may be withdrawn, and, as an operator, why.
 func (w *world) watchStanding(ctx context.Context) {
 	st := w.standing.Load()
-	st.mu.Lock()
-	s := st.last
-	st.mu.Unlock()
-	if s == nil {
+	if st.last == nil {
 		return
 	}
-	recipients, err := s.caller.status(ctx, s.typ, s.record)
+	recipients, err := st.last.caller.status(ctx, st.last.typ, st.last.record)
 	if err != nil {
 		return
 	}
@@ -196,26 +191,47 @@ func (w *world) watchStanding(ctx context.Context) {
 		if r.Role != "health_service" {
 			continue
 		}
-		text := fmt.Sprintf("request %s, by consent %s: %s", s.ref, st.consent, r.State)
-		if r.Reason != "" {
-			text += " (" + string(r.Reason) + ")"
+		why := string(r.Reason)
+		switch {
+		case r.State == "delivered":
+			st.why = ""
+		case r.State == "not_released" && st.why == "":
+			st.why = w.reasonInLedger(ctx, st.last.record, r.Flow) // looked up once: a long ledger takes a while
+			fallthrough
+		case r.State == "not_released":
+			why = st.why
 		}
-		st.mu.Lock()
-		st.seen = text
-		st.mu.Unlock()
+		text := fmt.Sprintf("request %s to %s, on consent %s: %s", st.last.ref, r.Body, st.consent, r.State)
+		if why != "" {
+			text += " (" + why + ")"
+		}
+		st.seen.Store(&text)
 	}
+}
+
+// reasonInLedger is why a record was not released: the sender is not told, the
+// ledger is.
+func (w *world) reasonInLedger(ctx context.Context, record exchange.RecordID, flow exchange.FlowID) string {
+	dir, err := os.MkdirTemp(w.dir, "look-")
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	if _, err := control.Call[control.Exported](ctx, w.control, "ledger/export", control.ExportRequest{Dir: dir}); err != nil {
+		return ""
+	}
+	rows, err := readEnds(os.DirFS(dir))
+	if err != nil {
+		return ""
+	}
+	return string(rows[ended{record, exchange.FlowNumber(flow)}].Reason)
 }
 
 // notes are the lines below the table.
 func (w *world) notes() []string {
 	st := w.standing.Load()
-	if st == nil {
+	if st == nil || st.seen.Load() == nil {
 		return nil
 	}
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	if st.seen == "" {
-		return nil
-	}
-	return []string{st.seen}
+	return []string{*st.seen.Load()}
 }

@@ -45,8 +45,15 @@ func (p *poller) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+		if pause(ctx, restBetweenRounds) != nil {
+			return
+		}
 	}
 }
+
+// restBetweenRounds keeps a poller that is poked again and again within the
+// rate of its system.
+const restBetweenRounds = 30 * time.Millisecond
 
 // poke has the next round begin at once.
 func (p *poller) poke() {

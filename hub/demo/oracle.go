@@ -130,9 +130,8 @@ func (s *sent) expected() map[exchange.SystemID]fate {
 
 // oracle judges what the simulated systems got.
 type oracle struct {
-	sent     []*sent
+	sent     []*sent // in the order in which they were sent
 	got      []*parcelled
-	operator map[string]bool // ids of desk operators
 	findings []string
 }
 
@@ -234,6 +233,10 @@ func (o *oracle) content(p *parcelled, s *sent) {
 // order: what is about one person arrives, flow by flow, in the order in which
 // it was sent.
 func (o *oracle) order(byRef map[string]*sent) {
+	turn := map[*sent]int{}
+	for i, s := range o.sent {
+		turn[s] = i + 1
+	}
 	type lane struct {
 		system    exchange.SystemID
 		flow      exchange.FlowID
@@ -250,7 +253,7 @@ func (o *oracle) order(byRef map[string]*sent) {
 		if p.Sequence <= sequences[l] && sequences[l] != 0 {
 			o.find("request %s: its sequence at %s does not rise", s.ref, p.System)
 		}
-		at := slices.IndexFunc(o.sent, func(x *sent) bool { return x == s }) + 1
+		at := turn[s]
 		if at < last[l] {
 			o.find("request %s came to %s after a later one about the same person", s.ref, p.System)
 		}

@@ -3,10 +3,7 @@ package demo
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
-	"sync"
 
 	"raccordo/hub/client"
 	"raccordo/hub/control"
@@ -65,8 +62,8 @@ func (w *world) sending(s *sent, err error) (*sent, error) {
 	return s, nil
 }
 
-// refusing counts a request, or one line of one, that was refused as it should be.
-func (w *world) refusing(why exchange.Reason) { w.refused.add(why) }
+// refusing counts a request that was refused as it should be.
+func (w *world) refusing(why exchange.Reason) { w.refused[why]++ }
 
 // ask pushes a request of one person.
 func (w *world) ask(ctx context.Context, d *desk, service, urgency string, persons ...deskPerson) (*sent, error) {
@@ -193,35 +190,4 @@ func (w *world) link(ctx context.Context, a, b control.Person) error {
 		return fmt.Errorf("link: %w", err)
 	}
 	return nil
-}
-
-// tally counts refusals per reason; the screen reads while scenes count.
-type tally struct {
-	mu     sync.Mutex
-	counts map[exchange.Reason]int
-}
-
-func (t *tally) add(r exchange.Reason) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.counts[r]++
-}
-
-func (t *tally) copy() map[exchange.Reason]int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return maps.Clone(t.counts)
-}
-
-// String is "2 schema, 1 no_recipient".
-func (t *tally) String() string {
-	counts := t.copy()
-	var parts []string
-	for _, r := range slices.Sorted(maps.Keys(counts)) {
-		parts = append(parts, fmt.Sprintf("%d %s", counts[r], r))
-	}
-	if len(parts) == 0 {
-		return "none"
-	}
-	return strings.Join(parts, ", ")
 }

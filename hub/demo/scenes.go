@@ -80,7 +80,7 @@ func (w *world) manyAtOnce(ctx context.Context) error {
 			if len(faults) == 0 || rule != "" && faults[0].Rule != rule || rule != "" && faults[0].Pointer == "" {
 				return fmt.Errorf("%s: line %d is refused with %v", t, line, faults)
 			}
-			w.refusing("line")
+			w.refusedLines++
 		}
 		for _, s := range sent {
 			w.sent = append(w.sent, s)
@@ -138,16 +138,21 @@ func (w *world) held(ctx context.Context, d *desk, p *someone, code deskCode) (*
 }
 
 func (w *world) consentLater(ctx context.Context) error {
-	d := w.desks["pistoia"]
-	p := w.cast.next(d.prefix)
-	s, err := w.held(ctx, d, p, byCF(p))
-	if err != nil {
-		return err
+	for _, t := range []exchange.Territory{"pistoia", "grosseto"} {
+		d, sds := w.desks[t], w.shelf.bodies[areas[t].health]
+		p := w.cast.next(d.prefix)
+		s, err := w.held(ctx, d, p, byCF(p))
+		if err != nil {
+			return err
+		}
+		if _, err := d.decide(ctx, byCF(p), sds, "given"); err != nil {
+			return err
+		}
+		if err := w.arrived(ctx, s.at(areas[t].health, fateDelivered)); err != nil {
+			return err
+		}
 	}
-	if _, err := d.decide(ctx, byCF(p), "sds_pistoiese", "given"); err != nil {
-		return err
-	}
-	return w.arrived(ctx, s.at("sds_pistoiese_salute", fateDelivered))
+	return nil
 }
 
 func (w *world) consentRefused(ctx context.Context) error {

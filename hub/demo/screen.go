@@ -141,7 +141,7 @@ func (s *screen) show() {
 	s.mu.Unlock()
 	fmt.Fprintf(&b, "raccordo demo: %s\n\nAPI     %s\nmetrics %s/metrics\n\n", title, status.API, status.Admin)
 	table(&b, status.Flows)
-	fmt.Fprintf(&b, "\nrefused requests: %s\nledger: %d entries\n", s.world.refused, status.Entries)
+	fmt.Fprintf(&b, "\nrefused records: %s\nledger: %d entries\n", s.refused(ctx), status.Entries)
 	for _, line := range s.world.notes() {
 		fmt.Fprintf(&b, "%s\n", line)
 	}
@@ -180,4 +180,21 @@ func table(out io.Writer, flows map[exchange.FlowID]map[string]int64) {
 		}
 	}
 	_ = t.Flush()
+}
+
+// refused is what the hub's metrics say of refusals: "2 schema, 1 no_recipient".
+func (s *screen) refused(ctx context.Context) string {
+	m, err := s.world.metrics(ctx)
+	if err != nil {
+		return "not known now"
+	}
+	counts := sumBy(m, "raccordo_refused_records_total", "reason")
+	var parts []string
+	for _, r := range slices.Sorted(maps.Keys(counts)) {
+		parts = append(parts, fmt.Sprintf("%d %s", counts[r], r))
+	}
+	if len(parts) == 0 {
+		return "none"
+	}
+	return strings.Join(parts, ", ")
 }

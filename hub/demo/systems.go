@@ -41,8 +41,7 @@ func (w *world) openSystems(ctx context.Context) error {
 		if _, ok := s.Produces[typeBenefit]; ok {
 			seat := seats[s.Body.ID]
 			operator := w.cast.next("OP")
-			w.offices[s.Body.ID] = &benefitsOffice{caller: c, prefix: strings.ToUpper(strings.ReplaceAll(string(s.Body.ID[len(s.Body.ID)-4:]), "_", "")),
-				belfiore: seat[0], istat: seat[1], name: seat[2], operator: operator.CF}
+			w.offices[s.Body.ID] = &benefitsOffice{caller: c, prefix: seat[0], belfiore: seat[0], istat: seat[1], name: seat[2], operator: operator.CF}
 		}
 		switch s.Connector.Kind {
 		case "mailbox":

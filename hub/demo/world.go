@@ -48,21 +48,22 @@ type world struct {
 	inps    *inpsPoller
 	pollers []*poller
 
-	started  time.Time
-	sent     []*sent
-	refused  *tally
-	repeats  int
-	trickled int
-	findings []string                 // of the scenario
-	loose    bool                     // others push too: what waits is not known in advance
-	standing atomic.Pointer[standing] // for those who try for themselves
+	started      time.Time
+	sent         []*sent
+	refused      map[exchange.Reason]int
+	refusedLines int
+	repeats      int
+	trickled     int
+	findings     []string                 // of the scenario
+	loose        bool                     // others push too: what waits is not known in advance
+	standing     atomic.Pointer[standing] // for those who try for themselves
 
 	closers []func(context.Context) error
 }
 
 // open brings everything up; nothing has been pushed on return.
 func open(ctx context.Context, opt Options, dir string) (*world, error) {
-	w := &world{opt: opt, dir: dir, started: time.Now(), cast: newCast(opt.Seed), refused: &tally{counts: map[exchange.Reason]int{}}, http: &http.Client{Timeout: time.Minute,
+	w := &world{opt: opt, dir: dir, started: time.Now(), cast: newCast(opt.Seed), refused: map[exchange.Reason]int{}, http: &http.Client{Timeout: time.Minute,
 		Transport: &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute}}}
 	w.onClose(func(context.Context) error { w.http.CloseIdleConnections(); return nil })
 	for _, step := range []func(context.Context) error{w.openFiles, w.openServers, w.openHub, w.openShelf, w.openCallers, w.openSystems} {
@@ -145,6 +146,7 @@ func (w *world) config() hub.Config {
 	c.Delivery.SendTimeout = 10 * time.Second
 	c.Delivery.BackoffMin, c.Delivery.BackoffMax = 100*time.Millisecond, time.Second
 	c.Checkpoint.Every = 2 * time.Second
+	c.Stream.SegmentBytes = 16 << 20
 	return c
 }
 
