@@ -31,6 +31,8 @@ type Options struct {
 	Executable string        // as the commands to try name it; "" is this binary
 	Logger     *slog.Logger  // nil logs to hub.log in the data directory
 	Pace       time.Duration // between two requests after the scenario; 0 is a second
+
+	refresh time.Duration // of the table; 0 is a second on a terminal, else a quarter of a minute
 }
 
 var (

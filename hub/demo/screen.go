@@ -50,7 +50,10 @@ func isTerminal(w io.Writer) bool {
 
 // refresh is how often the table is shown anew.
 func (s *screen) refresh() time.Duration {
-	if s.live {
+	switch {
+	case s.world.opt.refresh > 0:
+		return s.world.opt.refresh
+	case s.live:
 		return time.Second
 	}
 	return 15 * time.Second
