@@ -133,6 +133,7 @@ func TestConsentFacts(t *testing.T) {
 
 func TestDossierFacts(t *testing.T) {
 	r := newRig(t)
+	r.put(stop("origin")) // entry 0 is never a dossier
 	now := r.clock.Now().UnixMilli()
 	row := store.DossierRow{Dossier: exchange.DossierID{1}, Subject: person(1), Body: "work", Role: exchange.RoleEmploymentService, Capacity: "tutor"}
 	for name, c := range map[string]struct {

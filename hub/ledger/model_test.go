@@ -216,7 +216,7 @@ func TestWriterAgainstModel(t *testing.T) {
 			r.put(c)
 			w.linked, w.entries = true, append(w.entries, "link")
 		}
-		for range rapid.IntRange(1, 6).Draw(rt, "transactions") {
+		for range rapid.IntRange(1, 4).Draw(rt, "transactions") {
 			clock.pass(time.Minute)
 			steps := make([]step, rapid.IntRange(1, 8).Draw(rt, "items"))
 			items := make([]*Item, len(steps))

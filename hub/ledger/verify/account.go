@@ -21,15 +21,18 @@ type standing struct {
 	state     exchange.State
 	mark      exchange.Mark
 	fetch     bool // the recipient comes and fetches it
+	fetched   bool // it has done so once
 }
 
 type records map[place]standing
 
-// claim is what a recipient was about to be sent and is not settled.
+// claim is what a recipient was about to be sent, or fetched, and is not
+// settled.
 type claim struct {
 	system exchange.SystemID
 	open   int
 	lanes  []exchange.LaneRange
+	loose  bool // fetched: its records may be settled one by one, without naming it
 }
 
 // account follows the rows of an entry.
@@ -43,7 +46,7 @@ func (v *verifier) account(e *entry) {
 	}
 	c := v.refers(e)
 	v.ranges(e, c)
-	pending, fresh := 0, 0
+	pending, fresh, sent := 0, 0, 0
 	for i := 0; i < len(e.rows); {
 		n := v.group(e.rows, i)
 		r := &e.rows[i]
@@ -58,15 +61,16 @@ func (v *verifier) account(e *entry) {
 		switch r.State {
 		case exchange.StateClaimed:
 			v.report.Claims++
+			fresh++
 			if !before.fetch {
-				fresh++
+				sent++
 			}
 		case exchange.StatePending:
 			pending++
 		}
 		i += n
 	}
-	v.close(e, c, fresh, pending)
+	v.close(e, c, fresh, sent, pending)
 }
 
 // group is how many rows, from i on, are of one (record, flow).
@@ -133,20 +137,32 @@ func (v *verifier) move(e *entry, i int, c *claim, act string) {
 	if why := v.illegal(e, r, old, known, c, act); why != "" {
 		wrong(RuleState, "%s", why)
 	}
-	next := standing{last: e.Seq, principal: who, state: r.State, mark: max(r.Mark, old.mark)}
+	next := standing{last: e.Seq, principal: who, state: r.State, mark: max(r.Mark, old.mark), fetched: old.fetched}
 	switch r.State {
 	case exchange.StateClaimed:
-		next.claim, next.fetch = e.Seq, old.fetch
+		next.claim, next.fetch, next.fetched = e.Seq, old.fetch, old.fetched || old.fetch
 		if e.Kind == exchange.KindRenewal {
 			next.claim = e.Refers
 		}
 	case exchange.StateWaiting:
 		next.fetch = r.Reason == exchange.ReasonAwaitingFetch || r.Reason == exchange.ReasonAwaitingRetry && old.fetch
 	}
-	if c != nil && old.state == exchange.StateClaimed && old.claim == e.Refers && r.State != exchange.StateClaimed {
-		c.open--
-	}
 	v.records[key] = next
+	if old.state == exchange.StateClaimed && next.claim != old.claim {
+		v.leave(old.claim)
+	}
+}
+
+// leave takes one record out of a claim; one that was fetched ends with its
+// last record.
+func (v *verifier) leave(seq uint64) {
+	c := v.claims[seq]
+	if c == nil {
+		return
+	}
+	if c.open--; c.open == 0 && c.loose {
+		delete(v.claims, seq)
+	}
 }
 
 // marks holds an end to what may have left (protocol.md 5.5).
@@ -185,6 +201,9 @@ func (v *verifier) illegal(e *entry, r *exchange.Row, old standing, known bool, 
 			exchange.StateParked, exchange.StateUnchanged)
 	case exchange.KindSettle:
 		from = old.state == exchange.StateClaimed && (c != nil && old.claim == e.Refers || e.Refers == 0 && old.fetch)
+		if e.Refers == 0 && old.fetched && old.state == exchange.StateWaiting {
+			from = r.State == exchange.StateDelivered // it says late that it has what it fetched
+		}
 		to = oneOf(r.State, exchange.StateDelivered, exchange.StatePossiblyDelivered, exchange.StateUnchanged, exchange.StateWaiting,
 			exchange.StateParked) || r.State == exchange.StatePending && c != nil && len(c.lanes) > 0
 	case exchange.KindRenewal:

@@ -235,6 +235,19 @@ func TestLies(t *testing.T) {
 			b.claim(box, lanes(-1, 1), with(one, fetchable))
 			return b.settle(box, 0, nil, with(one, delivered)), 0
 		}},
+		"refused late": {verify.RuleState, func(b *book) (uint64, int) {
+			on := b.open(anna)
+			one := b.row(cases, anna, onCase(on))
+			b.claim(box, lanes(-1, 1), with(one, fetchable))
+			b.claim(box, nil, with(one, onCase(on), possibly))
+			b.settle(box, 0, nil, with(one, state(exchange.StateWaiting, exchange.ReasonAwaitingRetry, exchange.MarkPossibly)))
+			return b.settle(box, 0, nil, with(one, parked)), 0
+		}},
+		"what is sent acknowledged like a fetch": {verify.RuleState, func(b *book) (uint64, int) {
+			one := b.row(plain, anna)
+			b.claim(sink, lanes(-1, 1), one)
+			return b.settle(sink, 0, nil, with(one, delivered)), 0
+		}},
 		"claimed after withheld": {verify.RuleState, func(b *book) (uint64, int) {
 			one := b.row(plain, anna)
 			b.claim(sink, lanes(-1, 1), with(one, withheld))

@@ -152,3 +152,32 @@ func TestDaysAreItalian(t *testing.T) {
 		}
 	}
 }
+
+// What a recipient fetches is settled record by record, also late, and also by
+// a system that is sent to from then on.
+func TestFetches(t *testing.T) {
+	b := began(t)
+	anna := person(1)
+	on := b.open(anna)
+	row := func() exchange.Row { return b.row(cases, anna, onCase(on)) }
+	possibly := func(s exchange.State, why exchange.Reason) func(*exchange.Row) { return state(s, why, exchange.MarkPossibly) }
+	one, two, three, four := row(), row(), row(), row()
+	b.claim(box, lanes(-1, 1), with(one, fetchable), with(two, fetchable), with(three, fetchable), with(four, fetchable))
+	lent := func(r exchange.Row) exchange.Row {
+		return with(r, onCase(on), possibly(exchange.StateClaimed, exchange.ReasonPermitted))
+	}
+	b.claim(box, nil, lent(one), lent(two), lent(three))
+	b.settle(box, 0, nil, with(two, delivered))
+	b.settle(box, 0, nil, with(one, possibly(exchange.StateWaiting, exchange.ReasonAwaitingRetry)))
+	if r := b.verify(); !r.OK() || r.Open != 1 {
+		t.Fatalf("half acknowledged: %d open, %v", r.Open, r.Findings)
+	}
+	b.settle(box, 0, nil, with(one, delivered)) // an acceptance stands
+	b.claim(box, nil, with(three, possibly(exchange.StateWaiting, exchange.ReasonConsentMissing)))
+	b.settle(box, 0, nil, with(three, delivered))
+	claim := b.claim(box, nil, with(four, onCase(on), state(exchange.StateClaimed, exchange.ReasonPermitted, exchange.MarkNo)))
+	b.settle(box, claim, nil, with(four, delivered)) // its connector is another now
+	if r := b.verify(); !r.OK() || r.Open != 0 {
+		t.Errorf("%d open, %v", r.Open, r.Findings)
+	}
+}

@@ -88,11 +88,11 @@ func (v *verifier) spilled(e *entry, g exchange.LaneRange, l *lane) {
 }
 
 // close opens or ends the claim of an entry and passes its ranges.
-func (v *verifier) close(e *entry, c *claim, fresh, pending int) {
+func (v *verifier) close(e *entry, c *claim, fresh, sent, pending int) {
 	switch e.Kind {
 	case exchange.KindClaim:
 		if fresh > 0 {
-			v.claims[e.Seq] = &claim{system: e.System, open: fresh, lanes: e.Lanes}
+			v.claims[e.Seq] = &claim{system: e.System, open: fresh, lanes: e.Lanes, loose: sent == 0}
 		}
 		for _, g := range e.Lanes {
 			if l := v.lane(e, g); fresh > 0 {
@@ -103,6 +103,9 @@ func (v *verifier) close(e *entry, c *claim, fresh, pending int) {
 		}
 	case exchange.KindSettle:
 		if c == nil {
+			return
+		}
+		if c.open > 0 && c.loose {
 			return
 		}
 		if c.open > 0 {
