@@ -10,49 +10,63 @@ import (
 )
 
 // Acknowledge implements [connectors.Claims]: it settles what a system says of
-// records it fetched, once each and only its own.
+// records it fetched, once each and only its own. What was settled by an
+// earlier request is gone, and answered like what never was.
 func (d *Deliverer) Acknowledge(ctx context.Context, q connectors.AckRequest) ([]connectors.AckResult, error) {
 	out := make([]connectors.AckResult, len(q.Acks))
 	r := d.recipients[q.System]
-	if r == nil || r.outlet == nil || len(q.Acks) == 0 {
+	if r == nil || r.unfetched() || len(q.Acks) == 0 {
 		return out, nil
 	}
-	rows, err := r.named(ctx, q.Acks)
+	named, err := r.named(ctx, q.Acks)
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	plan := d.opt.Plan()
-	records := make([]*record, len(q.Acks))
-	needs := ledger.Needs{}
+	// Each row is judged once: by the first that says something about it.
+	p, acks, place := newParcel(d.opt.Plan()), []connectors.Ack{}, []int{}
+	needs, first := ledger.Needs{}, map[uint64]bool{}
 	for i, a := range q.Acks {
-		row := rows.find(a)
-		if row == nil || q.Producer != "" && row.Body != q.Producer {
+		row := named.find(a)
+		if row == nil || q.Producer != "" && row.Body != q.Producer || row.Attempt == 0 {
 			continue
 		}
-		if records[i], err = r.fromRow(row, plan); err != nil {
-			return nil, unavailable(err)
+		if first[row.ID] {
+			out[i] = connectors.AckRepeated
+			continue
 		}
+		first[row.ID] = true
+		rec := fromRow(row, p.plan)
+		if parks(a, row) {
+			if err := rec.unseal(d.opt.Sealer); err != nil {
+				return nil, unavailable(err)
+			}
+		}
+		p.records, acks, place = append(p.records, rec), append(acks, a), append(place, i)
 		needs.Waiting = append(needs.Waiting, row.ID)
 	}
-	if len(needs.Waiting) == 0 {
+	if len(p.records) == 0 {
 		return out, nil
 	}
-	var f *fates
-	item := &ledger.Item{Needs: needs, Decide: func(s *ledger.State) (*ledger.Change, error) {
-		f, err = r.decideAcks(q.Acks, records, out, s, plan)
-		if err != nil {
-			return nil, err
+	_, err = d.opt.Ledger.Submit(ctx, &ledger.Item{Needs: needs, Decide: func(s *ledger.State) (*ledger.Change, error) {
+		k := r.docket(p, s, exchange.KindSettle, p.records)
+		for i := range p.records {
+			var err error
+			if out[place[i]], err = k.acknowledge(i, acks[i]); err != nil {
+				return nil, err
+			}
 		}
-		return f.change, nil
-	}}
-	if _, err := d.opt.Ledger.Submit(ctx, item); err != nil {
+		return k.done(), nil
+	}})
+	if err != nil {
 		return nil, unavailable(err)
 	}
-	r.mu.Lock()
-	r.waits += int64(f.waits)
-	r.mu.Unlock()
-	r.nudge()
+	r.look()
 	return out, nil
+}
+
+// parks reports whether an acknowledgement sets its record aside for a human.
+func parks(a connectors.Ack, row *store.WaitingRow) bool {
+	return a.Result == connectors.AckRefused || a.Result == connectors.AckRetry && row.Tries >= connectors.Repeats
 }
 
 // namedRows finds rows by what an acknowledgement calls them.
@@ -93,54 +107,43 @@ func (r *recipient) named(ctx context.Context, acks []connectors.Ack) (*namedRow
 	return n, err
 }
 
-func (r *recipient) decideAcks(acks []connectors.Ack, records []*record, out []connectors.AckResult, s *ledger.State, plan Plan) (*fates, error) {
-	f := &fates{change: &ledger.Change{Draft: &ledger.Draft{Kind: exchange.KindSettle, System: r.system}}}
-	env := &setAside{system: r.system, plan: plan, sealer: r.d.opt.Sealer, at: s.Facts.Now()}
-	done := map[uint64]bool{}
-	for i, rec := range records {
-		out[i] = connectors.AckUnknown
-		if rec == nil {
-			continue
-		}
-		at := s.Waiting[rec.row.ID]
-		switch {
-		case at == nil || done[at.ID]:
-			out[i] = connectors.AckRepeated
-			continue
-		case at.Claim == 0: // never fetched: not this system's to answer for
-			continue
-		case acks[i].Result != connectors.AckAccepted && acks[i].FetchableAt != 0 && acks[i].FetchableAt != at.Fetchable:
-			out[i] = connectors.AckRepeated
-			continue
-		}
-		done[at.ID] = true
-		rec.row, rec.mark, rec.attempt = at, at.Mark, at.Attempt
-		if err := r.ackOne(acks[i], rec, i, s, f, env); err != nil {
-			return nil, err
-		}
-		out[i] = connectors.AckSettled
+// acknowledge settles record i. An acceptance counts whenever the record was
+// fetched once and is not settled; anything else only about what is fetched now.
+func (k *docket) acknowledge(i int, a connectors.Ack) (connectors.AckResult, error) {
+	at, rec := k.rows[i], k.records[i]
+	if at == nil {
+		return connectors.AckRepeated, nil // settled since it was looked up
 	}
-	if len(f.change.Draft.Rows) == 0 {
-		f.change.Draft = nil
+	rec.mark, rec.attempt, rec.tries = at.Mark, at.Attempt, at.Tries
+	if a.Result == connectors.AckAccepted {
+		rec.mark = exchange.MarkYes
+		k.end(i, exchange.StateDelivered, exchange.ReasonDelivered, nil)
+		return connectors.AckSettled, nil
 	}
-	return f, nil
+	if at.State != store.WaitingClaimed || at.Event != store.EventFetch || a.FetchableAt != 0 && a.FetchableAt < at.Fetchable {
+		return connectors.AckRepeated, nil
+	}
+	if !parks(a, at) && a.Result == connectors.AckRetry {
+		return connectors.AckSettled, k.offerAgain(i)
+	}
+	if rec.canonical == nil && rec.broken == "" { // counted up since it was looked up
+		if err := rec.unseal(k.r.d.opt.Sealer); err != nil {
+			return connectors.AckUnknown, err
+		}
+	}
+	return connectors.AckSettled, k.park(i, reasonOr(a.Reason, exchange.ReasonRefused))
 }
 
-func (r *recipient) ackOne(a connectors.Ack, rec *record, i int, s *ledger.State, f *fates, env *setAside) error {
-	switch {
-	case a.Result == connectors.AckAccepted:
-		rec.mark = exchange.MarkYes
-		r.end(rec, f, exchange.StateDelivered, exchange.ReasonDelivered, nil)
-		return nil
-	case a.Result == connectors.AckRetry && rec.attempt < connectors.Repeats:
-		row := *rec.row
-		row.State, row.Claim, row.Lease = store.WaitingIdle, 0, 0
-		if err := r.makeFetchable(&row, rec, s); err != nil {
-			return err
-		}
-		f.change.UpdateWaiting = append(f.change.UpdateWaiting, row)
-		f.change.Draft.Rows = append(f.change.Draft.Rows, rec.rows(exchange.StateWaiting, exchange.ReasonAwaitingRetry, nil)...)
-		return nil
+// offerAgain gives the record a new time, because the recipient could not
+// process it.
+func (k *docket) offerAgain(i int) error {
+	row := *k.rows[i]
+	row.State, row.Claim, row.Lease, row.Reason = store.WaitingIdle, 0, 0, exchange.ReasonAwaitingRetry
+	row.Tries++
+	if err := k.r.makeFetchable([]*store.WaitingRow{&row}, func(int) *record { return k.records[i] }, k.s); err != nil {
+		return err
 	}
-	return r.park(rec, i, s, f, env, reasonOr(a.Reason, exchange.ReasonRefused))
+	k.change.UpdateWaiting = append(k.change.UpdateWaiting, row)
+	k.account(k.records[i], exchange.StateWaiting, exchange.ReasonAwaitingRetry, nil)
+	return nil
 }

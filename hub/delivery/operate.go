@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"raccordo/hub/exchange"
@@ -21,7 +22,8 @@ type Reopen struct {
 // again like any other. A record behind a newer delivery needs OutOfOrder.
 //
 // Durable on return. Errors: CodeNotFound if one is not parked (nothing is
-// done then); CodeConflict for one out of order.
+// done then); CodeConflict for one out of order, or that can never be opened
+// again; CodeUnavailable while the keys cannot be reached.
 func (d *Deliverer) Replay(ctx context.Context, q Reopen) error {
 	rows, err := d.parked(ctx, q.IDs)
 	if err != nil {
@@ -33,10 +35,17 @@ func (d *Deliverer) Replay(ctx context.Context, q Reopen) error {
 		}
 	}
 	plain := make([][]byte, len(rows))
+	condemned := []exchange.RecordID{}
 	for i := range rows {
-		if plain[i], err = d.opt.Sealer.Open(rows[i].Sealed, rows[i].Header); err != nil {
-			return fmt.Errorf("open a parked record: %w", err)
+		if plain[i], err = d.reveal(&rows[i]); err != nil {
+			return err
 		}
+		if rows[i].Reason == exchange.ReasonSuspect {
+			condemned = append(condemned, rows[i].Record)
+		}
+	}
+	if err := d.suspects.forgive(ctx, condemned); err != nil {
+		return unavailable(err)
 	}
 	fact, err := exchange.EncodeFact(exchange.OperatorFact{Act: "replay", Reason: q.Reason})
 	if err != nil {
@@ -59,17 +68,23 @@ func (d *Deliverer) Replay(ctx context.Context, q Reopen) error {
 		return c, nil
 	}})
 	if err != nil {
-		return err
+		return unavailable(err)
 	}
-	for i := range rows {
-		if r := d.recipients[rows[i].System]; r != nil {
-			r.mu.Lock()
-			r.waits++
-			r.mu.Unlock()
-			r.nudge()
-		}
-	}
+	d.Nudge()
 	return nil
+}
+
+// reveal opens a parked record.
+func (d *Deliverer) reveal(row *store.ParkedRow) ([]byte, error) {
+	plain, err := d.opt.Sealer.Open(row.Sealed, row.Header)
+	switch {
+	case errors.Is(err, keys.ErrUnavailable):
+		return nil, unavailable(fmt.Errorf("open a parked record: %w", err))
+	case err != nil:
+		return nil, exchange.NewError(exchange.CodeConflict, exchange.ReasonUndecodable,
+			"what the record was sealed with cannot open it any more; it can only be discarded").Because(err)
+	}
+	return plain, nil
 }
 
 // Discard ends parked records for good; the ledger keeps who asked why.
@@ -93,59 +108,120 @@ func (d *Deliverer) Discard(ctx context.Context, q Reopen) error {
 		}
 		return c, nil
 	}})
-	return err
+	return unavailable(err)
 }
 
+// maxReopened bounds the records of one act: each needs rows in one entry.
+const maxReopened = 500
+
 func (d *Deliverer) parked(ctx context.Context, ids []uint64) ([]store.ParkedRow, error) {
+	if len(ids) == 0 || len(ids) > maxReopened {
+		return nil, exchange.NewError(exchange.CodeInvalid, exchange.ReasonParameter, "name 1 to 500 parked records at a time")
+	}
 	var rows []store.ParkedRow
 	err := d.opt.Views.View(ctx, func(tx store.ReadTx) (err error) {
 		rows, err = tx.Parked(ids)
 		return err
 	})
-	if err == nil && len(rows) != len(ids) {
-		err = notParked()
+	if err != nil {
+		return nil, unavailable(err)
 	}
-	return rows, err
+	if len(rows) != len(ids) {
+		return nil, notParked()
+	}
+	return rows, nil
 }
 
 func notParked() error {
 	return exchange.NewError(exchange.CodeNotFound, exchange.ReasonNotFound, "no such parked record")
 }
 
-// inOrder looks through the ledger since a record was parked for a newer one
-// of the same person and flow that was delivered.
+// personFlow names the queue of a parked record as rows of the ledger do.
+type personFlow struct {
+	flow    exchange.Number
+	subject exchange.SubjectID
+}
+
+// inOrder looks through the ledger since the records were received for a newer
+// one of the same person and flow that the recipient has, or may have.
 func (d *Deliverer) inOrder(ctx context.Context, rows []store.ParkedRow) error {
-	type key struct {
-		flow    exchange.Number
-		subject exchange.SubjectID
-	}
-	oldest, sequences := ^uint64(0), map[key]uint64{}
+	received, newest := rows[0].ReceivedAt, map[personFlow]uint64{}
 	for i := range rows {
-		oldest = min(oldest, rows[i].ID>>16)
-		sequences[key{exchange.FlowNumber(rows[i].Flow), rows[i].Principal}] = rows[i].Sequence
+		received = min(received, rows[i].ReceivedAt)
+		key := personFlow{exchange.FlowNumber(rows[i].Flow), rows[i].Principal}
+		if was, ok := newest[key]; !ok || rows[i].Sequence < was {
+			newest[key] = rows[i].Sequence
+		}
 	}
-	return d.opt.Views.View(ctx, func(tx store.ReadTx) error {
-		for from := oldest; ; {
-			entries, err := tx.Entries(from, 256)
-			if err != nil || len(entries) == 0 {
+	from, err := d.since(ctx, received)
+	for err == nil {
+		var entries []store.StoredEntry
+		err = d.opt.Views.View(ctx, func(tx store.ReadTx) (err error) {
+			entries, err = tx.Entries(from, 256)
+			return err
+		})
+		if err != nil || len(entries) == 0 {
+			break
+		}
+		for _, e := range entries {
+			if err = passedBy(e.Rows, newest); err != nil {
 				return err
 			}
-			for _, e := range entries {
-				got, err := exchange.DecodeRows(e.Rows)
-				if err != nil {
-					return err
-				}
-				for _, row := range got {
-					mine, ok := sequences[key{row.Flow, row.Subject}]
-					if ok && row.Part == exchange.PartPrincipal && row.State == exchange.StateDelivered && row.Sequence > mine {
-						return exchange.NewError(exchange.CodeConflict, exchange.ReasonQueued,
-							"a newer record of this person was delivered through this flow; replay it with --out-of-order")
-					}
-				}
-			}
-			from = entries[len(entries)-1].Seq + 1
 		}
+		from = entries[len(entries)-1].Seq + 1
+	}
+	return unavailable(err)
+}
+
+func passedBy(encoded []byte, newest map[personFlow]uint64) error {
+	rows, err := exchange.DecodeRows(encoded)
+	if err != nil {
+		return fmt.Errorf("read the ledger: %w", err)
+	}
+	for i := range rows {
+		row := &rows[i]
+		mine, ok := newest[personFlow{row.Flow, row.Subject}]
+		if ok && row.Part != exchange.PartAffected && row.Part != exchange.PartAlias && row.Sequence > mine && row.Mark != exchange.MarkNo {
+			return exchange.NewError(exchange.CodeConflict, exchange.ReasonQueued,
+				"the recipient has, or may have, a newer record of this person through this flow; replay it with --out-of-order")
+		}
+	}
+	return nil
+}
+
+// since is the first entry written at or after a moment: ledger time never goes
+// back.
+func (d *Deliverer) since(ctx context.Context, at int64) (uint64, error) {
+	var found uint64
+	err := d.opt.Views.View(ctx, func(tx store.ReadTx) error {
+		head, err := tx.Head()
+		if err != nil {
+			return err
+		}
+		lo, hi := uint64(0), head.Size
+		for lo < hi {
+			mid := lo + (hi-lo)/2
+			entries, err := tx.Entries(mid, 1)
+			if err != nil {
+				return err
+			}
+			if len(entries) == 0 {
+				return store.ErrNotFound
+			}
+			leaf, err := exchange.DecodeLeaf(entries[0].Leaf)
+			if err != nil {
+				return err
+			}
+			if leaf.Time < at {
+				lo = mid + 1
+			} else {
+				hi = mid
+			}
+		}
+		found = lo
+		return nil
 	})
+	return found, err
 }
 
 func (d *Deliverer) fromParked(p *store.ParkedRow, plain []byte, id uint64, s *ledger.State) (store.WaitingRow, error) {
@@ -157,7 +233,7 @@ func (d *Deliverer) fromParked(p *store.ParkedRow, plain []byte, id uint64, s *l
 	w := store.WaitingRow{ID: id, Flow: p.Flow, Principal: p.Principal, Record: p.Record, System: p.System,
 		Producer: p.Producer, Body: plan.BodyOf(p.Producer), LaneKey: p.LaneKey,
 		Disclosure: exchange.NewDisclosureID(p.Record, p.Flow), Event: store.EventReady, Reason: exchange.ReasonReplayed,
-		State: store.WaitingIdle, Mark: p.Mark, Sequence: p.Sequence, ReceivedAt: p.ReceivedAt, Header: p.Header, Sealed: sealed}
+		State: store.WaitingIdle, Mark: p.Mark, Attempt: p.Attempt, Sequence: p.Sequence, ReceivedAt: p.ReceivedAt, Header: p.Header, Sealed: sealed}
 	if f := plan.Flow(p.Flow); f != nil {
 		w.Deadline = s.Facts.Now().Add(f.Keep()).UnixMilli()
 	}

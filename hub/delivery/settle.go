@@ -10,103 +10,106 @@ import (
 )
 
 // settle closes the claim once: an outcome per record, and the range passed
-// (protocol.md 5.4). What the recipient has not taken yet waits for a retry;
-// what was certainly not sent is decided again from where it came.
+// (protocol.md 5.4). What the recipient has not taken yet waits for a retry. If
+// certainly nothing left, and nothing else in the ranges was given a fate, they
+// are decided again from where they came.
 func (r *recipient) settle(ctx context.Context, p *parcel, results []result) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	notSent := len(p.ranges) > 0
+	records := make([]*record, 0, len(results))
+	live := make([]result, 0, len(results))
+	again := len(p.ranges) > 0 && !p.mixed
 	for _, x := range results {
-		notSent = notSent && x.status == connectors.ItemNotSent
+		if !x.rec.claimed {
+			continue // a renewal ended it and accounted for it
+		}
+		records, live = append(records, x.rec), append(live, x)
+		again = again && x.status == connectors.ItemNotSent && x.rec.mark == exchange.MarkNo
 	}
-	var waits int
-	item := &ledger.Item{Needs: r.settleNeeds(p), Decide: func(s *ledger.State) (*ledger.Change, error) {
-		if s.Claims[p.seq] == nil {
-			return nil, errSettled
+	var k *docket
+	item := &ledger.Item{Needs: r.claimNeeds(p, records), Decide: func(s *ledger.State) (*ledger.Change, error) {
+		if err := r.ours(p, records, s); err != nil {
+			return nil, err
 		}
-		f := &fates{change: &ledger.Change{CloseClaims: []uint64{p.seq}, Draft: &ledger.Draft{Kind: exchange.KindSettle,
-			System: r.system, Refers: p.seq, Lanes: p.ranges}}}
-		if !notSent {
-			f.change.Cursors = p.moves(r.system)
+		k = r.docket(p, s, exchange.KindSettle, records)
+		k.change.Draft.Refers, k.change.CloseClaims = p.seq, []uint64{p.seq}
+		if !again {
+			k.change.Cursors = p.moves(r.system)
 		}
-		env := &setAside{system: r.system, plan: p.plan, sealer: r.d.opt.Sealer, at: s.Facts.Now()}
-		for i, x := range results {
-			if !x.rec.claimed {
-				continue // a renewal ended it and accounted for it
-			}
-			if err := r.settleOne(x, i, s, f, env, notSent); err != nil {
+		for i, x := range live {
+			if err := k.settle(i, x, again); err != nil {
 				return nil, err
 			}
 		}
-		waits = f.waits
-		return f.change, nil
+		return k.done(), nil
 	}}
 	// The commit is not cut by a stop of the hub: what was sent is settled.
 	if _, err := r.d.opt.Ledger.Submit(context.WithoutCancel(ctx), item); err != nil {
 		return err
 	}
-	r.waits += int64(waits)
-	if notSent {
-		for _, g := range p.ranges {
-			c := r.cursors[store.LaneKey{Class: g.Class, Lane: g.Lane}]
-			c.seen, c.unsaved = c.durable, 0
-		}
-	} else {
-		r.passed(p.ranges)
-	}
+	k.apply()
 	p.seq, r.current = 0, nil
+	if again {
+		r.rewind(p.ranges)
+	} else {
+		r.passed(p)
+	}
+	r.due.Store(true) // rows behind those that are settled
 	return nil
 }
 
-func (r *recipient) settleNeeds(p *parcel) ledger.Needs {
-	n := ledger.Needs{Claims: []uint64{p.seq}}
-	for _, g := range p.ranges {
-		lane := store.LaneKey{Class: g.Class, Lane: g.Lane}
-		n.Lanes = append(n.Lanes, lane)
-		n.Cursors = append(n.Cursors, store.CursorKey{System: r.system, LaneKey: lane})
-	}
-	for _, rec := range p.records {
-		if rec.row != nil {
-			n.Waiting = append(n.Waiting, rec.row.ID)
-		}
-	}
+// claimNeeds are the needs of an entry that answers the open claim.
+func (r *recipient) claimNeeds(p *parcel, records []*record) ledger.Needs {
+	n := r.needs(p, records)
+	n.Queues, n.Claims = nil, []uint64{p.seq}
 	return n
 }
 
-func (r *recipient) settleOne(x result, i int, s *ledger.State, f *fates, env *setAside, notSent bool) error {
-	rec := x.rec
-	switch x.status {
-	case connectors.ItemAccepted:
-		r.end(rec, f, exchange.StateDelivered, exchange.ReasonDelivered, nil)
-	case connectors.ItemRefused:
-		return r.park(rec, i, s, f, env, reasonOr(x.reason, exchange.ReasonRefused))
-	case connectors.ItemUnknown:
-		if x.alien && rec.attempt >= connectors.Repeats {
-			return r.park(rec, i, s, f, env, exchange.ReasonUnknownOutcome)
-		}
-		return r.retry(rec, i, s, f, env, exchange.ReasonUnknownOutcome)
-	case connectors.ItemNotSent:
-		if notSent {
-			f.change.Draft.Rows = append(f.change.Draft.Rows, rec.rows(exchange.StatePending, exchange.ReasonNotSent, nil)...)
-			return nil
-		}
-		return r.retry(rec, i, s, f, env, exchange.ReasonNotSent)
-	default:
-		return r.retry(rec, i, s, f, env, exchange.ReasonAwaitingRetry)
+// ours refuses to write about a claim that somebody else has closed, or owns.
+func (r *recipient) ours(p *parcel, records []*record, s *ledger.State) error {
+	if s.Claims[p.seq] == nil {
+		return errSettled
 	}
-	return nil
+	return r.owned(p, records, s)
 }
 
-// retry lets a record wait until the recipient may take it.
-func (r *recipient) retry(rec *record, i int, s *ledger.State, f *fates, env *setAside, why exchange.Reason) error {
-	row, err := rec.waiting(store.RowID(s.Seq, i), store.EventRetry, why, env)
+// settle accounts what became of record i.
+func (k *docket) settle(i int, x result, again bool) error {
+	switch x.status {
+	case connectors.ItemAccepted:
+		k.end(i, exchange.StateDelivered, exchange.ReasonDelivered, nil)
+		return nil
+	case connectors.ItemRefused:
+		return k.park(i, reasonOr(x.reason, exchange.ReasonRefused))
+	case connectors.ItemNotSent:
+		if again {
+			k.account(x.rec, exchange.StatePending, exchange.ReasonNotSent, nil)
+			return nil
+		}
+		return k.retry(i, x, exchange.ReasonNotSent)
+	case connectors.ItemUnknown:
+		if x.alien && x.rec.tries >= connectors.Repeats {
+			return k.park(i, exchange.ReasonUnknownOutcome)
+		}
+		return k.retry(i, x, exchange.ReasonUnknownOutcome)
+	}
+	return k.retry(i, x, exchange.ReasonAwaitingRetry)
+}
+
+// retry lets record i wait until the recipient may take it: at least until the
+// breaker closes, and longer each time.
+func (k *docket) retry(i int, x result, why exchange.Reason) error {
+	rec := k.current(i)
+	row, err := rec.waiting(store.RowID(k.s.Seq, i), store.EventRetry, why, k.env)
 	if err != nil {
 		return err
 	}
-	wait := max(r.back.left(r.d.opt.Clock.Monotonic()), r.d.opt.BackoffMin)
-	row.NotBefore = s.Facts.Now().Add(wait).UnixMilli()
-	r.putWaiting(rec, row, f)
-	f.change.Draft.Rows = append(f.change.Draft.Rows, rec.rows(exchange.StateWaiting, why, nil)...)
+	o := &k.r.d.opt
+	wait := o.BackoffMin << min(max(int(rec.attempt), 1)-1, 16)
+	wait = max(min(wait, o.BackoffMax), min(x.after, connectors.MaxRetryAfter), k.r.back.left(o.Clock.Monotonic()))
+	row.NotBefore = k.s.Facts.Now().Add(wait).UnixMilli()
+	k.put(rec, row)
+	k.account(rec, exchange.StateWaiting, why, nil)
 	return nil
 }
 

@@ -2,40 +2,111 @@ package delivery
 
 import (
 	"context"
+	"time"
 
 	"raccordo/hub/exchange"
 	"raccordo/hub/ledger"
 	"raccordo/hub/store"
 )
 
-// spill empties a recipient that is too far behind out of the windows: what it
-// was sent stays claimed but comes from waiting from here on, and the next
-// records of the range wait too (protocol.md 3.5). Nobody else waits for it.
+// relieve keeps slow recipients from holding up the others: whoever keeps a
+// window half full and does not get on is spilled (protocol.md 3.5).
+func (d *Deliverer) relieve(ctx context.Context) {
+	t := time.NewTicker(d.opt.SpillAfter)
+	defer t.Stop()
+	seen := map[store.CursorKey]int{}
+	for {
+		judged := false
+		select {
+		case <-t.C:
+			judged = true
+		case <-d.pressure:
+		case <-ctx.Done():
+			return
+		}
+		for _, w := range d.windows {
+			if w.pressed() {
+				d.relieveLane(ctx, w, judged, seen)
+			}
+		}
+		if judged {
+			d.remember(seen)
+		}
+	}
+}
+
+// remember notes how far everybody has come.
+func (d *Deliverer) remember(seen map[store.CursorKey]int) {
+	for _, w := range d.windows {
+		for id := range d.recipients {
+			seen[store.CursorKey{System: id, LaneKey: w.lane}] = w.count(id)
+		}
+	}
+}
+
+// relieveLane spills who has got through less than a quarter of a window since
+// the last judgement; who was spilled and has taken nothing since is spilled at
+// once.
+func (d *Deliverer) relieveLane(ctx context.Context, w *window, judged bool, seen map[store.CursorKey]int) {
+	for _, id := range w.laggards() {
+		r := d.recipients[id]
+		before, known := seen[store.CursorKey{System: id, LaneKey: w.lane}]
+		slow := judged && known && w.count(id)-before < w.maxParts/4
+		if !slow && !r.still() {
+			continue
+		}
+		for at := -1; w.pressed() && w.count(id) != at && ctx.Err() == nil; {
+			at = w.count(id)
+			if err := r.spill(ctx, w.lane); err != nil {
+				if ctx.Err() == nil {
+					d.opt.Logger.Warn("a recipient could not be spilled yet", "system", string(id), "error", err.Error())
+				}
+				break
+			}
+		}
+	}
+}
+
+// still reports whether the recipient was spilled and has taken nothing since.
+func (r *recipient) still() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.spilled
+}
+
+// spill empties a recipient that is too far behind out of a window: what it is
+// being sent stays claimed but comes from waiting from here on, and the next
+// records wait too. Nobody else waits for it.
 func (r *recipient) spill(ctx context.Context, lane store.LaneKey) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.taking || r.blocked[lane] {
+		return nil
+	}
 	p, err := r.spillable(lane)
 	if err != nil || len(p.ranges) == 0 {
 		return err
 	}
-	var f *fates
-	var held []*store.WaitingRow
 	cur := r.current
-	item := &ledger.Item{Needs: r.needs(p), Decide: func(s *ledger.State) (*ledger.Change, error) {
-		var err error
-		f, held, err = r.decideSpill(p, cur, s)
-		if err != nil {
+	needs := r.needs(p, p.records)
+	if cur != nil {
+		needs.Claims = []uint64{cur.seq}
+	}
+	var k *docket
+	var held []*store.WaitingRow
+	item := &ledger.Item{Needs: needs, Decide: func(s *ledger.State) (*ledger.Change, error) {
+		if err := r.owned(p, nil, s); err != nil {
 			return nil, err
 		}
-		return f.change, nil
+		k = r.docket(p, s, exchange.KindSpill, p.records)
+		var err error
+		held, err = k.spill(cur)
+		return k.change, err
 	}}
-	if cur != nil {
-		item.Needs.Claims = []uint64{cur.seq}
-	}
 	if _, err := r.d.opt.Ledger.Submit(ctx, item); err != nil {
 		return err
 	}
-	if cur != nil && held != nil {
+	if held != nil {
 		for i, rec := range cur.records {
 			if held[i] != nil {
 				rec.row = held[i]
@@ -43,50 +114,51 @@ func (r *recipient) spill(ctx context.Context, lane store.LaneKey) error {
 		}
 		cur.ranges = nil
 	}
-	r.waits += int64(f.waits)
-	r.passed(p.ranges)
-	r.d.opt.Metrics.Spilled(r.system, f.waits)
+	r.passed(p)
+	if k.waits > 0 {
+		r.spilled = true
+	}
+	r.look()
+	r.d.opt.Metrics.Spilled(r.system, k.waits)
 	return nil
 }
 
-// spillable is what the recipient has not passed in a lane, up to a few
-// parcels, behind the ranges of the open claim; those come along whole.
+// spillable is what the recipient has not passed in a lane, up to a parcel,
+// behind the ranges of the open claim; those come along whole.
 func (r *recipient) spillable(lane store.LaneKey) (*parcel, error) {
-	p := &parcel{plan: r.d.opt.Plan(), frames: map[store.LaneKey]exchange.FrameID{}}
+	p := newParcel(r.d.opt.Plan())
+	at, index := r.cursors[lane].durable, -1
 	if r.current != nil {
 		p.ranges = append(p.ranges, r.current.ranges...)
 		for k, v := range r.current.frames {
 			p.frames[k] = v
 		}
 	}
-	c := r.cursors[lane]
-	from := c.durable
-	at, index := from, -1
 	for i, g := range p.ranges {
-		if g.Class == lane.Class && g.Lane == lane.Lane {
+		if laneOf(g) == lane {
 			at, index = g.To, i
 		}
 	}
-	for _, part := range r.d.window(lane).after(at, 2*r.d.opt.ParcelRecords) {
+	fill := &filling{p: p, most: r.d.opt.ParcelRecords, bytes: r.d.opt.ParcelBytes}
+	for _, part := range r.d.byLane[lane].after(at, 2*r.d.opt.ParcelRecords) {
 		i := 0
 		if part.offset == at.Offset {
 			i = int(at.Passed)
 		}
 		for ; i < len(part.Records); i++ {
-			rec, err := r.pick(p.plan, lane, part, i)
-			if err != nil {
-				return nil, err
-			}
-			if rec != nil {
-				p.records = append(p.records, rec)
+			if records := r.pick(p.plan, lane, part, i); len(records) > 0 && !fill.add(records, false) {
+				break
 			}
 		}
-		at, p.frames[lane] = exchange.Position{Offset: part.offset, Passed: uint32(len(part.Records))}, part.Header.Frame
-		if len(p.records) >= 2*r.d.opt.ParcelRecords {
+		at, p.frames[lane] = exchange.Position{Offset: part.offset, Passed: uint32(i)}, part.Header.Frame
+		if fill.full {
 			break
 		}
 	}
-	switch {
+	if err := r.unseal(p.records); err != nil {
+		return nil, err
+	}
+	switch from := r.cursors[lane].durable; {
 	case index >= 0:
 		p.ranges[index].To = at
 	case from.Before(at):
@@ -95,37 +167,34 @@ func (r *recipient) spillable(lane store.LaneKey) (*parcel, error) {
 	return p, nil
 }
 
-func (r *recipient) decideSpill(p, cur *parcel, s *ledger.State) (*fates, []*store.WaitingRow, error) {
-	if err := r.owned(p, s); err != nil {
-		return nil, nil, err
-	}
-	f := &fates{change: &ledger.Change{Draft: &ledger.Draft{Kind: exchange.KindSpill, System: r.system, Lanes: p.ranges}}}
-	env := &setAside{system: r.system, plan: p.plan, sealer: r.d.opt.Sealer, at: s.Facts.Now()}
+// spill sets all records aside, behind those of the open claim, whose rows it
+// gives.
+func (k *docket) spill(cur *parcel) ([]*store.WaitingRow, error) {
 	var held []*store.WaitingRow
 	if cur != nil && len(cur.ranges) > 0 {
 		var err error
-		if held, err = r.detach(cur, s, f, env); err != nil {
-			return nil, nil, err
+		if held, err = k.detach(cur); err != nil {
+			return nil, err
 		}
 	}
-	for i, rec := range p.records {
-		row, err := rec.waiting(store.RowID(s.Seq, len(held)+i), store.EventReady, exchange.ReasonSpilled, env)
+	for i, rec := range k.records {
+		row, err := rec.waiting(store.RowID(k.s.Seq, len(held)+i), store.EventReady, exchange.ReasonSpilled, k.env)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		r.putWaiting(rec, row, f)
-		f.change.Draft.Rows = append(f.change.Draft.Rows, rec.rows(exchange.StateWaiting, exchange.ReasonSpilled, nil)...)
+		k.put(rec, row)
+		k.account(rec, exchange.StateWaiting, exchange.ReasonSpilled, nil)
 	}
-	f.change.Cursors = p.moves(r.system)
-	if len(f.change.Draft.Rows) == 0 && held == nil {
-		f.change.Draft = nil
+	k.change.Cursors = k.p.moves(k.r.system)
+	if held == nil {
+		k.done()
 	}
-	return f, held, nil
+	return held, nil
 }
 
 // detach turns a claim of ranges into a claim of waiting rows.
-func (r *recipient) detach(cur *parcel, s *ledger.State, f *fates, env *setAside) ([]*store.WaitingRow, error) {
-	claim := s.Claims[cur.seq]
+func (k *docket) detach(cur *parcel) ([]*store.WaitingRow, error) {
+	claim := k.s.Claims[cur.seq]
 	if claim == nil {
 		return nil, errSettled
 	}
@@ -136,13 +205,12 @@ func (r *recipient) detach(cur *parcel, s *ledger.State, f *fates, env *setAside
 		if !rec.claimed || rec.row != nil {
 			continue
 		}
-		row, err := rec.waiting(store.RowID(s.Seq, i), store.EventReady, exchange.ReasonSpilled, env)
+		row, err := rec.waiting(store.RowID(k.s.Seq, i), store.EventReady, exchange.ReasonSpilled, k.env)
 		if err != nil {
 			return nil, err
 		}
 		row.State, row.Claim = store.WaitingClaimed, cur.seq
-		f.waits++
-		f.change.PutWaiting = append(f.change.PutWaiting, row)
+		k.change.PutWaiting = append(k.change.PutWaiting, row)
 		held[i] = &row
 		for j := range c.Rows {
 			if c.Rows[j].Record == rec.head.Record && c.Rows[j].Flow == rec.flowID {
@@ -150,6 +218,6 @@ func (r *recipient) detach(cur *parcel, s *ledger.State, f *fates, env *setAside
 			}
 		}
 	}
-	f.change.OpenClaims = []store.Claim{c}
+	k.change.OpenClaims = []store.Claim{c}
 	return held, nil
 }

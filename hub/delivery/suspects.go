@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"sync"
 
 	"raccordo/hub/exchange"
+	"raccordo/hub/store"
 )
 
 // maxDeaths is how often a record may be under work when the process dies
@@ -15,14 +17,20 @@ import (
 const maxDeaths = 2
 
 // suspects remembers which records are under work, so that one that kills the
-// process (a stack overflow, memory) does not kill it for ever. The file is
+// process (a stack overflow, memory) does not kill it for ever. Under work is
+// what reads a record: parsing, conditions, mapping, encoding. While a suspect
+// is, nothing else is, so that the next death names the right one. The file is
 // not synced: it is to survive the process, not the machine, and a power cut
 // is no record's fault.
 type suspects struct {
+	alone sync.RWMutex // held whole while a suspect is under work
+
 	mu     sync.Mutex
 	file   workFile
+	side   Side
 	deaths map[exchange.RecordID]int
-	work   map[exchange.SystemID][]exchange.RecordID
+	work   map[uint64][]exchange.RecordID
+	next   uint64
 }
 
 // workFile holds the ids of records under work.
@@ -33,8 +41,8 @@ type workFile interface {
 
 var _ workFile = (*os.File)(nil)
 
-// ReadWork gives the records that were under work when the process ended; the
-// file is as the last process left it.
+// ReadWork gives the records that were under work when the process ended; r is
+// Options.WorkFile as the last process left it.
 func ReadWork(r io.Reader) ([]exchange.RecordID, error) {
 	b, err := io.ReadAll(io.LimitReader(r, 16*1<<16))
 	if err != nil {
@@ -53,18 +61,44 @@ func ReadWork(r io.Reader) ([]exchange.RecordID, error) {
 	return out, nil
 }
 
-func newSuspects(f workFile, deaths map[exchange.RecordID]int) *suspects {
-	if deaths == nil {
-		deaths = map[exchange.RecordID]int{}
-	}
-	return &suspects{file: f, deaths: deaths, work: map[exchange.SystemID][]exchange.RecordID{}}
+func newSuspects(f workFile, side Side) *suspects {
+	return &suspects{file: f, side: side, deaths: map[exchange.RecordID]int{}, work: map[uint64][]exchange.RecordID{}}
 }
 
-// any reports whether some record is suspect: work goes one by one then.
-func (s *suspects) any() bool {
+// load counts one more death for every record in worked, durably, and forgets
+// the note it came from.
+func (s *suspects) load(ctx context.Context, deaths map[exchange.RecordID]int, worked []exchange.RecordID) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.deaths) > 0
+	for id, n := range deaths {
+		s.deaths[id] = n
+	}
+	counts := map[exchange.RecordID]int{}
+	for _, id := range worked {
+		counts[id] = deaths[id] + 1
+	}
+	if err := s.keep(ctx, counts); err != nil {
+		return fmt.Errorf("count deaths of records under work: %w", err)
+	}
+	for id, n := range counts {
+		s.deaths[id] = n
+	}
+	return s.write()
+}
+
+func (s *suspects) keep(ctx context.Context, counts map[exchange.RecordID]int) error {
+	if s.side == nil || len(counts) == 0 {
+		return nil
+	}
+	return s.side.Side(ctx, func(tx store.SideTx) error { return tx.PutSuspects(counts) })
+}
+
+// suspected reports whether a record is handled alone.
+func (s *suspects) suspected(r exchange.RecordID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.deaths[r]
+	return n > 0 && n < maxDeaths
 }
 
 // condemned reports whether a record is parked before it is touched.
@@ -74,30 +108,78 @@ func (s *suspects) condemned(r exchange.RecordID) bool {
 	return s.deaths[r] >= maxDeaths
 }
 
-// begin notes records before they are touched.
-func (s *suspects) begin(system exchange.SystemID, records []*record) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	ids := make([]exchange.RecordID, len(records))
-	for i, r := range records {
-		ids[i] = r.head.Record
+// condemn marks a record that is to be parked untouched.
+func (d *Deliverer) condemn(rec *record) {
+	if rec.broken == "" && d.suspects.condemned(rec.head.Record) {
+		rec.broken = exchange.ReasonSuspect
 	}
-	s.work[system] = ids
-	return s.write()
 }
 
-// end notes that a recipient's records are no longer under work, and acquits
-// those that went through. It gives how many were acquitted.
-func (s *suspects) end(system exchange.SystemID) {
+// begin notes records before they are touched. The caller calls done when they
+// are no longer under work: that acquits them.
+func (s *suspects) begin(records []*record) (done func(context.Context) error, err error) {
+	ids := make([]exchange.RecordID, 0, len(records))
+	alone := false
+	for _, r := range records {
+		if r.broken == "" {
+			ids = append(ids, r.head.Record)
+			alone = alone || s.suspected(r.head.Record)
+		}
+	}
+	release := s.alone.RUnlock
+	if alone {
+		s.alone.Lock()
+		release = s.alone.Unlock
+	} else {
+		s.alone.RLock()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, id := range s.work[system] {
-		if n := s.deaths[id]; n > 0 && n < maxDeaths {
+	n := s.next
+	s.next++
+	s.work[n] = ids
+	if err := s.write(); err != nil {
+		delete(s.work, n)
+		release()
+		return nil, err
+	}
+	return func(ctx context.Context) error {
+		defer release()
+		return s.end(ctx, n)
+	}, nil
+}
+
+// end takes records out of the note and acquits those that went through.
+func (s *suspects) end(ctx context.Context, n uint64) error {
+	s.mu.Lock()
+	acquitted := map[exchange.RecordID]int{}
+	for _, id := range s.work[n] {
+		if d := s.deaths[id]; d > 0 && d < maxDeaths {
+			acquitted[id] = 0
 			delete(s.deaths, id)
 		}
 	}
-	delete(s.work, system)
-	_ = s.write() // a file that says too much only makes the next start careful
+	delete(s.work, n)
+	err := s.write()
+	s.mu.Unlock()
+	if e := s.keep(ctx, acquitted); e != nil {
+		err = fmt.Errorf("forget deaths of a record: %w", e)
+	}
+	return err
+}
+
+// forgive gives condemned records another chance: an operator asked for it.
+func (s *suspects) forgive(ctx context.Context, ids []exchange.RecordID) error {
+	s.mu.Lock()
+	counts := map[exchange.RecordID]int{}
+	for _, id := range ids {
+		if s.deaths[id] > 0 {
+			counts[id] = 0
+			delete(s.deaths, id)
+		}
+	}
+	s.mu.Unlock()
+	return s.keep(ctx, counts)
 }
 
 func (s *suspects) write() error {
