@@ -21,6 +21,9 @@ const (
 	followEntries = 32   // read at once
 	followRows    = 1000 // written in one transaction, more only for a single entry
 	followPause   = time.Second
+	// followGather is how long it waits once it has caught up: a claim and its
+	// settle are then mostly written as one, and share a commit with others.
+	followGather = 50 * time.Millisecond
 )
 
 // Follower follows the ledger behind the commit and keeps the status of every
@@ -151,6 +154,9 @@ func (f *Follower) run() {
 				break
 			}
 		}
+		if !f.wait(followGather) {
+			return
+		}
 	}
 }
 
@@ -159,7 +165,12 @@ func (f *Follower) pause(err error) bool {
 	next, _ := f.Caught()
 	f.moved(next, err)
 	f.log.Warn("status follower is held up", "component", "ledger", "seq", next, "error", err.Error())
-	t := time.NewTimer(followPause)
+	return f.wait(followPause)
+}
+
+// wait lets d pass; false when the follower is stopped.
+func (f *Follower) wait(d time.Duration) bool {
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
@@ -180,27 +191,27 @@ func (f *Follower) step() (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("read entries: %w", err)
 	}
-	var rows []store.StatusRow
+	rows := newest{at: map[status]int{}}
 	for i := range entries {
 		if entries[i].Seq != next+uint64(i) {
 			return false, fmt.Errorf("entry %d: %w", next+uint64(i), store.ErrCorrupt)
 		}
-		before := len(rows)
-		if rows, err = appendStatus(rows, &entries[i]); err != nil {
-			return false, err
-		}
-		if len(rows) > followRows && before > 0 {
-			if err := f.put(rows[:before], entries[i].Seq); err != nil {
+		if len(rows.list) > 0 && len(rows.list)+len(entries[i].Rows)/exchange.RowSize > followRows {
+			if err := f.put(rows.list, entries[i].Seq); err != nil {
 				return false, err
 			}
-			rows = append(rows[:0], rows[before:]...)
+			rows.list = rows.list[:0]
+			clear(rows.at)
+		}
+		if err := rows.add(&entries[i]); err != nil {
+			return false, err
 		}
 	}
 	if len(entries) == 0 {
 		f.moved(next, nil)
 		return false, nil
 	}
-	err = f.put(rows, next+uint64(len(entries)))
+	err = f.put(rows.list, next+uint64(len(entries)))
 	return len(entries) == followEntries, err
 }
 
@@ -221,18 +232,36 @@ func (f *Follower) put(rows []store.StatusRow, next uint64) error {
 	return nil
 }
 
-// appendStatus appends where an entry leaves its records: the row of the
-// principal, or of the thing, says what became of the record for its flow.
-func appendStatus(dst []store.StatusRow, e *store.StoredEntry) ([]store.StatusRow, error) {
+// newest is where entries leave records: the last of several states only.
+type newest struct {
+	list []store.StatusRow
+	at   map[status]int
+}
+
+type status struct {
+	record exchange.RecordID
+	flow   exchange.Number
+}
+
+// add notes where an entry leaves its records: the row of the principal, or of
+// the thing, says what became of the record for its flow.
+func (n *newest) add(e *store.StoredEntry) error {
 	rows, err := exchange.DecodeRows(e.Rows)
 	if err != nil {
-		return nil, fmt.Errorf("rows of entry %d: %w", e.Seq, errors.Join(err, store.ErrCorrupt))
+		return fmt.Errorf("rows of entry %d: %w", e.Seq, errors.Join(err, store.ErrCorrupt))
 	}
 	for i := range rows {
 		r := &rows[i]
-		if r.Part == exchange.PartPrincipal || r.Part == exchange.PartThing {
-			dst = append(dst, store.StatusRow{Record: r.Record, Flow: r.Flow, State: r.State, Reason: r.Reason, Mark: r.Mark, Seq: e.Seq})
+		if r.Part != exchange.PartPrincipal && r.Part != exchange.PartThing {
+			continue
 		}
+		row := store.StatusRow{Record: r.Record, Flow: r.Flow, State: r.State, Reason: r.Reason, Mark: r.Mark, Seq: e.Seq}
+		if at, ok := n.at[status{r.Record, r.Flow}]; ok {
+			n.list[at] = row
+			continue
+		}
+		n.at[status{r.Record, r.Flow}] = len(n.list)
+		n.list = append(n.list, row)
 	}
-	return dst, nil
+	return nil
 }

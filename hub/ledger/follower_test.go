@@ -208,6 +208,35 @@ func TestFollowerSteps(t *testing.T) {
 	})
 }
 
+// Of several states that are followed together the last one stands, and the
+// sums count it once.
+func TestFollowerGathersStates(t *testing.T) {
+	r := newRig(t)
+	const n = 40
+	for _, state := range []exchange.State{exchange.StateWaiting, exchange.StateClaimed, exchange.StateDelivered} {
+		rows := make([]exchange.Row, n)
+		for i := range rows {
+			rows[i] = rowOf(uint32(i), state, exchange.PartPrincipal)
+		}
+		r.rows(rows...)
+	}
+	s := &sizes{Store: r.store}
+	f := follow(t, s)
+	if err := f.WaitFor(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.transactions.Load(); got != 1 {
+		t.Errorf("%d transactions for three small entries", got)
+	}
+	r.view(func(tx store.ReadTx) error {
+		counts, err := tx.StateCounts()
+		if got := counts[testRow(1).Flow]; len(got) != 1 || got[exchange.StateDelivered] != n {
+			t.Errorf("%v", got)
+		}
+		return err
+	})
+}
+
 type sizes struct {
 	store.Store
 	transactions atomic.Int64
