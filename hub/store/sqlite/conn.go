@@ -34,6 +34,8 @@ type conn struct {
 	driver     driver.Conn
 	statements map[string]driver.Stmt
 	args       []driver.NamedValue // scratch; the driver copies what it binds
+	inserts    map[insertText]string
+	rooms      [][]any // of inserters that are done, empty
 
 	// aborted is set by an error after which SQLite may have undone the whole
 	// transaction, fatal by one after which nothing on this file is trusted.
@@ -47,7 +49,7 @@ func connect(dsn string) (*conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", classify(err))
 	}
-	return &conn{driver: c, statements: map[string]driver.Stmt{}}, nil
+	return &conn{driver: c, statements: map[string]driver.Stmt{}, inserts: map[insertText]string{}}, nil
 }
 
 func (c *conn) close() error {
@@ -228,11 +230,20 @@ type inserter struct {
 // insertRows is how many rows share a statement; more gains nothing.
 const insertRows = 50
 
+// insertText tells the texts of an inserter's statements apart.
+type insertText struct {
+	head, tail string
+	rows       int
+}
+
 func (c *conn) inserter(head string, columns int, tail string) *inserter {
-	return &inserter{c: c, head: head, tail: tail, columns: columns, args: make([]any, 0, insertRows*columns)}
+	return &inserter{c: c, head: head, tail: tail, columns: columns}
 }
 
 func (i *inserter) add(columns ...any) error {
+	if n := len(i.c.rooms); i.args == nil && n > 0 {
+		i.args, i.c.rooms = i.c.rooms[n-1], i.c.rooms[:n-1]
+	}
 	i.args = append(i.args, columns...)
 	if len(i.args) < insertRows*i.columns {
 		return nil
@@ -242,14 +253,20 @@ func (i *inserter) add(columns ...any) error {
 
 func (i *inserter) write(rows int) error {
 	args := i.args[:rows*i.columns]
-	row := "(" + strings.Repeat(",?", i.columns)[1:] + ")"
-	query := i.head + strings.Repeat(","+row, rows)[1:] + i.tail
+	text := insertText{i.head, i.tail, rows}
+	query, ok := i.c.inserts[text]
+	if !ok {
+		row := "(" + strings.Repeat(",?", i.columns)[1:] + ")"
+		query = i.head + strings.Repeat(","+row, rows)[1:] + i.tail
+		i.c.inserts[text] = query
+	}
 	_, err := i.c.exec(query, args...)
 	i.args = append(i.args[:0], i.args[rows*i.columns:]...)
 	return err
 }
 
-// flush writes the rest in powers of two, so that few statements are kept.
+// flush writes the rest in powers of two, so that few statements are kept. The
+// inserter is done then: its room is the next one's.
 func (i *inserter) flush() error {
 	for n := len(i.args) / i.columns; n > 0; n = len(i.args) / i.columns {
 		k := 1
@@ -259,6 +276,11 @@ func (i *inserter) flush() error {
 		if err := i.write(k); err != nil {
 			return err
 		}
+	}
+	if i.args != nil {
+		clear(i.args[:cap(i.args)])
+		i.c.rooms = append(i.c.rooms, i.args[:0])
+		i.args = nil
 	}
 	return nil
 }
