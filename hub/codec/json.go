@@ -23,10 +23,14 @@ func (j JSON) Decode(b []byte) (exchange.Tree, error) {
 }
 
 // Encode writes t as [AppendJSON] does.
-func (JSON) Encode(t exchange.Tree) ([]byte, error) { return AppendJSON(nil, t) }
+func (JSON) Encode(t exchange.Tree) ([]byte, error) { return AppendJSON(make([]byte, 0, usual), t) }
 
 // MediaType is application/json.
 func (JSON) MediaType() string { return "application/json" }
+
+// usual is the room for a record made at once: most fit, and none is copied
+// while it grows to that.
+const usual = 1 << 10
 
 const maxDepth = 128 // of what is written; the byte gate admits less
 

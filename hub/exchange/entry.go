@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -200,6 +201,7 @@ type Row struct {
 
 // AppendRows appends rows in their fixed binary form, [RowSize] bytes each.
 func AppendRows(dst []byte, rows []Row) []byte {
+	dst = slices.Grow(dst, len(rows)*RowSize)
 	for i := range rows {
 		r := &rows[i]
 		dst = append(dst, r.Record[:]...)
