@@ -116,6 +116,7 @@ type Hub struct {
 	imbalance atomic.Int64 // as last compared
 
 	state   atomic.Pointer[string] // why it is not ready; "" is ready
+	keyLook atomic.Pointer[keyLook]
 	closers []closer
 	mu      sync.Mutex
 	started bool
@@ -294,7 +295,7 @@ func (h *Hub) Ready(ctx context.Context) error {
 	case h.signer.Failed() != nil:
 		why = "checkpoints of the ledger cannot be signed as they should: " + h.signer.Failed().Error()
 	default:
-		if err := h.keys.Check(); err != nil {
+		if h.keysGone() {
 			why = "the keys are not available"
 		}
 	}
@@ -302,6 +303,24 @@ func (h *Hub) Ready(ctx context.Context) error {
 		return nil
 	}
 	return exchange.NewError(exchange.CodeUnavailable, exchange.ReasonShuttingDown, why).After(5 * time.Second)
+}
+
+// keysGone looks at the keys at most once a second: every push asks, and the
+// look reads a file.
+func (h *Hub) keysGone() bool {
+	now := h.opt.Clock.Monotonic()
+	last := h.keyLook.Load()
+	if last == nil || now-last.at >= time.Second {
+		last = &keyLook{at: now, gone: h.keys.Check() != nil}
+		h.keyLook.Store(last)
+	}
+	return last.gone
+}
+
+// keyLook is what a look at the keys showed, and when (monotonic).
+type keyLook struct {
+	at   time.Duration
+	gone bool
 }
 
 func (h *Hub) notReady(why string) { h.state.Store(&why) }
