@@ -114,6 +114,7 @@ func (f *planFlow) Condition(t exchange.Tree) bool {
 
 // Render prunes, minimises, maps, validates and encodes (design.md section 3).
 func (f *planFlow) Render(t exchange.Tree, r delivery.Rendering) (exchange.Payload, string, []exchange.Fault) {
+	failpoint(t)
 	// Pruned first: places are those of the whole record.
 	cut, _ := f.f.Canonical.Minimise(t.Without(r.Pruned), r.Permitted, f.f.ValueCategories)
 	out := cut

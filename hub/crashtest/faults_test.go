@@ -11,7 +11,6 @@ import (
 
 	"raccordo/hub/control"
 	"raccordo/hub/crashtest"
-	"raccordo/hub/exchange"
 	"raccordo/hub/hubtest/powercut"
 )
 
@@ -43,42 +42,6 @@ func TestSecondHub(t *testing.T) {
 		}
 		r.Hub.Kill()
 		r.Restart()
-	}
-}
-
-// F4: a record that kills the process does not kill it for ever. After two
-// deaths it is parked before it is touched, and the others are delivered.
-func TestFatalRecord(t *testing.T) {
-	r := crashtest.NewRun(t, reticulate(t), "", map[string]string{
-		"59822781-811c-43ed-a8e4-d7fdb079d279\n    connector: {kind: mailbox}": "59822781-811c-43ed-a8e4-d7fdb079d279\n    connector: {kind: fatal}"})
-	r.Start()
-	w := r.Worker("w", 5)
-	w.BadEvery = 0
-	for range 20 {
-		s := w.Batch(5)
-		for i := range s.Sent {
-			s.Sent[i].Service = "LAVORO"
-			s.Sent[i].Child = nil
-		}
-		if w.Sent() == 50 {
-			s.Sent[3].Person.Given += fatalMarker
-		}
-		if _, err := w.Push(t.Context(), s); err != nil {
-			t.Fatal(err)
-		}
-		if w.Sent() == 50 {
-			break
-		}
-	}
-	deaths := 0
-	for ; deaths < 5; deaths++ {
-		if err := r.Hub.Wait(5 * time.Second); err == nil || strings.Contains(err.Error(), "did not end") {
-			break // it lives
-		}
-		r.Restart()
-	}
-	if deaths != 2 {
-		t.Fatalf("F4: the record killed the hub %d times", deaths)
 	}
 }
 
@@ -194,9 +157,3 @@ func TestReadOnlyDisk(t *testing.T) {
 	r.Check(nil, crashtest.Delivered)
 	stop()
 }
-
-// fatalMarker in a record kills the process that sends it through a fatal
-// connector.
-const fatalMarker = "letale"
-
-var _ = exchange.StateParked

@@ -48,7 +48,7 @@ func TestMain(m *testing.M) {
 func serve(s crashtest.Setup) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	kinds, err := connectors.NewSet(append(standard.Kinds(), fatalKind())...)
+	kinds, err := connectors.NewSet(standard.Kinds()...)
 	if err != nil {
 		return err
 	}
