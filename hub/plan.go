@@ -177,7 +177,7 @@ func (p *planProducer) MayIdentify() bool     { return p.p.MayIdentify }
 
 func (p *planProducer) Persons(t exchange.Tree) []schemas.Person { return p.p.Canonical.Persons(t) }
 
-func (p *planProducer) Encode(t exchange.Tree) ([]byte, error) { return codec.AppendJSON(nil, t) }
+func (p *planProducer) Encode(t exchange.Tree) ([]byte, error) { return codec.JSON{}.Encode(t) }
 
 // Canonical reads bytes through the byte gate, the schema of the format, the
 // mapping and the canonical schema.
