@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -139,9 +140,13 @@ func (r *rig) together(items ...*Item) ([]Result, []error) {
 
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	end := time.Now().Add(20 * time.Second)
+	for tries := 0; time.Now().Before(end); tries++ {
 		if ok() {
 			return
+		}
+		if runtime.Gosched(); tries > 100 {
+			time.Sleep(time.Millisecond)
 		}
 	}
 	t.Fatalf("not within 20 s: %s", what)

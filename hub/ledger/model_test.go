@@ -2,9 +2,11 @@ package ledger
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -203,6 +205,7 @@ func moveStep(change func(exchange.Position) exchange.Position) step {
 // TestWriterAgainstModel runs random acts in random transactions, with the hub
 // stopped and started between some, and compares everything with the world.
 func TestWriterAgainstModel(t *testing.T) {
+	checks(t, 25) // each opens and closes stores, with all their syncs
 	rapid.Check(t, func(rt *rapid.T) {
 		dir := t.TempDir()
 		s := open(t, dir)
@@ -216,7 +219,7 @@ func TestWriterAgainstModel(t *testing.T) {
 			r.put(c)
 			w.linked, w.entries = true, append(w.entries, "link")
 		}
-		for range rapid.IntRange(1, 4).Draw(rt, "transactions") {
+		for range rapid.IntRange(2, 8).Draw(rt, "transactions") {
 			clock.pass(time.Minute)
 			steps := make([]step, rapid.IntRange(1, 8).Draw(rt, "items"))
 			items := make([]*Item, len(steps))
@@ -250,6 +253,19 @@ func TestWriterAgainstModel(t *testing.T) {
 		}
 		sameTree(t, r)
 	})
+}
+
+// checks sets how often rapid runs, unless the command line does.
+func checks(t *testing.T, n int) {
+	t.Helper()
+	f := flag.Lookup("rapid.checks")
+	if f.Value.String() != f.DefValue {
+		return
+	}
+	if err := f.Value.Set(strconv.Itoa(n)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Value.Set(f.DefValue) })
 }
 
 func compare(t *rapid.T, r *rig, w *world) {

@@ -160,7 +160,9 @@ func TestFetches(t *testing.T) {
 	anna := person(1)
 	on := b.open(anna)
 	row := func() exchange.Row { return b.row(cases, anna, onCase(on)) }
-	possibly := func(s exchange.State, why exchange.Reason) func(*exchange.Row) { return state(s, why, exchange.MarkPossibly) }
+	possibly := func(s exchange.State, why exchange.Reason) func(*exchange.Row) {
+		return state(s, why, exchange.MarkPossibly)
+	}
 	one, two, three, four := row(), row(), row(), row()
 	b.claim(box, lanes(-1, 1), with(one, fetchable), with(two, fetchable), with(three, fetchable), with(four, fetchable))
 	lent := func(r exchange.Row) exchange.Row {
