@@ -106,6 +106,7 @@ type Deliverer struct {
 	epochs     map[store.LaneKey]uint64 // written before anything runs
 	recipients map[exchange.SystemID]*recipient
 	suspects   *suspects
+	gate       *schemas.Gate // what is opened passes it again
 	pressure   chan struct{} // some window is half full
 	taken      time.Duration // monotonic, when the lanes were taken
 
@@ -121,7 +122,7 @@ type Deliverer struct {
 func New(opt Options) *Deliverer {
 	opt.defaults()
 	d := &Deliverer{opt: opt, byLane: map[store.LaneKey]*window{}, recipients: map[exchange.SystemID]*recipient{},
-		pressure: make(chan struct{}, 1), quarantine: map[store.LaneKey]string{}}
+		gate: schemas.NewGate(opt.Limits), pressure: make(chan struct{}, 1), quarantine: map[store.LaneKey]string{}}
 	d.suspects = newSuspects(opt.WorkFile, opt.Side)
 	for _, class := range [2]exchange.Class{exchange.ClassPrompt, exchange.ClassBulk} {
 		for lane := range opt.Lanes {

@@ -45,18 +45,27 @@ func (r *recipient) gather() *parcel {
 	defer r.mu.Unlock()
 	p := newParcel(r.d.opt.Plan())
 	fill := &filling{p: p, most: r.most, bytes: r.d.opt.ParcelBytes}
-	for _, w := range r.d.windows {
+	for i := range r.d.windows {
 		if fill.full {
 			break
 		}
-		if !r.blocked[w.lane] {
+		if w := r.d.windows[r.inTurn(i)]; !r.blocked[w.lane] {
 			r.gatherLane(w, fill)
 		}
 	}
+	r.turn++
 	if len(p.ranges) == 0 {
 		return nil
 	}
 	return p
+}
+
+// inTurn is the window that comes i-th in this parcel: prompt lanes stay before
+// bulk ones, and among each the first is another one every time, so that lanes
+// that fill every parcel leave room for the others.
+func (r *recipient) inTurn(i int) int {
+	n := r.d.opt.Lanes
+	return i/n*n + (i%n+r.turn)%n
 }
 
 // filling is a parcel that is being filled.

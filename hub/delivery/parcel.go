@@ -139,7 +139,7 @@ func (r *recipient) prepare(ctx context.Context, records []*record) error {
 		return err
 	}
 	for _, rec := range records {
-		rec.prepare(f, r.d.opt.Limits, r.maxBody)
+		rec.prepare(f, r.d.gate, r.maxBody)
 	}
 	return done(context.WithoutCancel(ctx))
 }

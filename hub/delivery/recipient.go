@@ -36,6 +36,7 @@ type recipient struct {
 	blocked map[store.LaneKey]bool
 	spilled bool // since the recipient last took something
 	most    int  // records of the next parcel
+	turn    int  // parcels gathered, for whose turn it is among lanes
 	back    backoff
 }
 

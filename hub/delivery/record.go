@@ -163,9 +163,9 @@ func (r *record) unseal(sealer Sealer) error {
 // prepare decides ahead on a snapshot and, if that permits, makes the bytes.
 // Whatever goes wrong in parsing, a condition, a mapping or a codec is this
 // record's own fault, a panic too.
-func (r *record) prepare(facts gate.Facts, limits schemas.Limits, maxBody int) {
+func (r *record) prepare(facts gate.Facts, bytes *schemas.Gate, maxBody int) {
 	r.ahead, r.misfit, r.faults = gate.Decision{}, "", nil
-	r.parse(limits)
+	r.parse(bytes)
 	r.ask()
 	if r.broken != "" || r.puzzled != "" {
 		return
@@ -182,7 +182,7 @@ func (r *record) prepare(facts gate.Facts, limits schemas.Limits, maxBody int) {
 
 // parse reads the canonical bytes into the one tree. A record that cannot be
 // read any more is parked, never skipped.
-func (r *record) parse(limits schemas.Limits) {
+func (r *record) parse(bytes *schemas.Gate) {
 	if r.read || r.broken != "" {
 		return
 	}
@@ -191,7 +191,7 @@ func (r *record) parse(limits schemas.Limits) {
 			r.broken = exchange.ReasonPanicked
 		}
 	}()
-	tree, err := schemas.Parse(r.canonical, limits)
+	tree, _, err := bytes.Parse(r.canonical)
 	if err != nil {
 		r.broken = exchange.ReasonUndecodable
 		return
