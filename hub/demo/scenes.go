@@ -222,7 +222,17 @@ func (w *world) emergency(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return w.arrived(ctx, bed)
+	beds := []*sent{bed}
+	for _, t := range []exchange.Territory{"capannori", "grosseto"} {
+		d := w.desks[t]
+		p := w.cast.next(d.prefix)
+		bed, err := w.ask(ctx, d, "POSTO_LETTO", "EMERGENZA", asking(p, bySTP(p)))
+		if err != nil {
+			return err
+		}
+		beds = append(beds, bed)
+	}
+	return w.arrived(ctx, beds...)
 }
 
 func (w *world) refusals(ctx context.Context) error {

@@ -143,7 +143,7 @@ func (s *screen) show() {
 	title, offers := s.title, s.offers
 	s.mu.Unlock()
 	fmt.Fprintf(&b, "raccordo demo: %s\n\nAPI     %s\nmetrics %s/metrics\n\n", title, status.API, status.Admin)
-	table(&b, status.Flows)
+	table(&b, status.Flows, s.rows()-aroundTable-3*len(offers))
 	fmt.Fprintf(&b, "\nrefused records: %s\nledger: %d entries\n", s.refused(ctx), status.Entries)
 	for _, line := range s.world.notes() {
 		fmt.Fprintf(&b, "%s\n", line)
@@ -154,9 +154,24 @@ func (s *screen) show() {
 	s.print(b.Bytes())
 }
 
+// aroundTable is how many lines stand above and below the table.
+const aroundTable = 13
+
+// rows is how many lines there are to show something in; without a terminal
+// there is room for everything.
+func (s *screen) rows() int {
+	if f, ok := s.out.(*os.File); ok && s.live {
+		if n := rowsOf(f); n > 0 {
+			return max(n, aroundTable+12)
+		}
+	}
+	return 1000
+}
+
 // table prints the states of protocol.md 7 per flow, those columns that have
-// something in them.
-func table(out io.Writer, flows map[exchange.FlowID]map[string]int64) {
+// something in them. What does not fit in the given number of lines is shown
+// as one: the flows with nothing but delivered records.
+func table(out io.Writer, flows map[exchange.FlowID]map[string]int64, most int) {
 	var columns []string
 	for _, st := range exchange.States() {
 		for _, states := range flows {
@@ -168,21 +183,45 @@ func table(out io.Writer, flows map[exchange.FlowID]map[string]int64) {
 	}
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(t, "flow\taccepted\t%s\t\n", strings.Join(columns, "\t"))
-	for _, f := range slices.Sorted(maps.Keys(flows)) {
-		var sum int64
-		line := ""
-		for _, c := range columns {
-			sum += flows[f][c]
-			line += "\t"
-			if n := flows[f][c]; n != 0 {
-				line += fmt.Sprint(n)
-			}
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(flows)), func(f exchange.FlowID) bool {
+		return !slices.ContainsFunc(columns, func(c string) bool { return flows[f][c] != 0 })
+	})
+	rest := map[string]int64{}
+	alike := 0
+	for _, f := range names {
+		if len(names) > most && onlyDelivered(flows[f]) {
+			alike++
+			rest[exchange.StateDelivered.String()] += flows[f][exchange.StateDelivered.String()]
+			continue
 		}
-		if sum > 0 {
-			fmt.Fprintf(t, "%s\t%d%s\t\n", f, sum, line)
-		}
+		row(t, string(f), columns, flows[f])
+	}
+	if alike > 0 {
+		row(t, fmt.Sprintf("(%d other flows)", alike), columns, rest)
 	}
 	_ = t.Flush()
+}
+
+func onlyDelivered(states map[string]int64) bool {
+	for state, n := range states {
+		if n != 0 && state != exchange.StateDelivered.String() {
+			return false
+		}
+	}
+	return true
+}
+
+func row(out io.Writer, name string, columns []string, states map[string]int64) {
+	var sum int64
+	line := ""
+	for _, c := range columns {
+		sum += states[c]
+		line += "\t"
+		if states[c] != 0 {
+			line += fmt.Sprint(states[c])
+		}
+	}
+	fmt.Fprintf(out, "%s\t%d%s\t\n", name, sum, line)
 }
 
 // refused is what the hub's metrics say of refusals: "2 schema, 1 no_recipient".
