@@ -336,8 +336,9 @@ func (s *Store) View(ctx context.Context, fn func(store.ReadTx) error) (err erro
 			err = e
 		}
 	}()
-	// The first read fixes the snapshot.
-	if _, err := v.Head(); err != nil {
+	// The first read fixes the snapshot; what this one reads is of no interest,
+	// which halves what a view with one look-up costs.
+	if _, err := c.exec("SELECT 1 FROM head"); err != nil {
 		return err
 	}
 	return fn(v)
