@@ -187,7 +187,8 @@ type SideTx interface {
 	DeleteKeysBefore(receivedAt int64, limit int) (int, error)
 	PutRecords(rows []RecordRow) error
 	// PutStatus inserts or, where Seq is not older, replaces rows, and keeps
-	// the sums per flow and state. A pending row never replaces another.
+	// the sums per flow and state. A row that follows from no entry (Seq 0: just
+	// accepted) never replaces another.
 	PutStatus(rows []StatusRow) error
 	SetProgress(name string, value int64) error
 	// UseOnce reports whether (kind, id) was never used; it is remembered

@@ -67,7 +67,7 @@ func (t sideTx) PutStatus(rows []store.StatusRow) error {
 	for _, r := range rows {
 		at := place{have.numbers[r.Record], r.Flow}
 		old, there := have.states[at]
-		if there && (r.State == exchange.StatePending || r.Seq < old.Seq) {
+		if there && (r.Seq == 0 || r.Seq < old.Seq) {
 			continue
 		}
 		if there {

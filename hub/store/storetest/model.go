@@ -26,12 +26,12 @@ func (m *statusModel) Put(t *rapid.T) {
 		r, f := rapid.IntRange(0, 20).Draw(t, "record"), rapid.IntRange(0, 2).Draw(t, "flow")
 		row := store.StatusRow{Record: record(r), Flow: exchange.Number(f + 1), State: rapid.SampledFrom(exchange.States()).Draw(t, "state"),
 			Reason: rapid.SampledFrom([]exchange.Reason{"", exchange.ReasonPermitted}).Draw(t, "reason"), Seq: uint64(rapid.IntRange(1, 9).Draw(t, "seq"))}
-		if row.State == exchange.StatePending {
-			row.Seq = 0
+		if row.State == exchange.StatePending && rapid.Bool().Draw(t, "accepted") {
+			row.Seq = 0 // it follows from no entry
 		}
 		rows[i] = row
 		old, ok := m.rows[[2]int{r, f}]
-		if !ok || row.State != exchange.StatePending && row.Seq >= old.Seq {
+		if !ok || row.Seq > 0 && row.Seq >= old.Seq {
 			m.rows[[2]int{r, f}] = row
 		}
 	}

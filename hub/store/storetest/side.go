@@ -123,8 +123,9 @@ func testStatus(t *testing.T, e Engine) {
 	steps := []struct{ put, want store.StatusRow }{
 		{row(exchange.StatePending, 0), row(exchange.StatePending, 0)},
 		{row(exchange.StateClaimed, 5), row(exchange.StateClaimed, 5)},
-		{row(exchange.StatePending, 0), row(exchange.StateClaimed, 5)}, // pending never replaces
-		{row(exchange.StatePending, 9), row(exchange.StateClaimed, 5)}, // whatever its sequence
+		{row(exchange.StatePending, 0), row(exchange.StateClaimed, 5)}, // accepted: never replaces
+		{row(exchange.StatePending, 5), row(exchange.StatePending, 5)}, // settled as not sent: decided again
+		{row(exchange.StateClaimed, 5), row(exchange.StateClaimed, 5)},
 		{row(exchange.StateWaiting, 4), row(exchange.StateClaimed, 5)}, // older
 		{row(exchange.StateDelivered, 5), row(exchange.StateDelivered, 5)},
 		{row(exchange.StateParked, 6), row(exchange.StateParked, 6)},
