@@ -204,6 +204,7 @@ func (x *Index) Run() {
 			if !x.persist(x.gather(s)) {
 				return
 			}
+			x.rest()
 		case <-forget.C:
 			x.forget()
 		case <-x.quit:
@@ -218,6 +219,20 @@ func (x *Index) Run() {
 				}
 			}
 		}
+	}
+}
+
+// rest lets frames gather, unless there are some already or the index is to
+// stop: memory answers for them as well, and each batch is a commit.
+func (x *Index) rest() {
+	if len(x.queue) > 0 {
+		return
+	}
+	t := time.NewTimer(indexRest)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-x.quit:
 	}
 }
 
@@ -239,6 +254,7 @@ func (x *Index) Stop() {
 const (
 	indexBatch   = 512  // frames
 	indexRecords = 2000 // after which no further frame is added to a batch
+	indexRest    = 25 * time.Millisecond
 )
 
 func (x *Index) gather(first *Stored) []*Stored {
