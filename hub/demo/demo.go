@@ -124,8 +124,10 @@ func (w *world) play(ctx context.Context) (Summary, error) {
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	screen.step("everything under way ends")
-	if err := w.settle(end); err != nil {
-		return Summary{Seed: w.opt.Seed}, err
+	for _, finish := range []func(context.Context) error{w.settle, w.stopPolling, w.settle} {
+		if err := finish(end); err != nil {
+			return Summary{Seed: w.opt.Seed}, err
+		}
 	}
 	s, err := w.summarise(end)
 	if err == nil && len(s.Findings) > 0 {

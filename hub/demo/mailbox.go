@@ -17,35 +17,37 @@ type poller struct {
 	poked    chan struct{}
 	round    func(context.Context) error
 	shelf    *shelf
+	quit     chan struct{}
 	done     chan struct{}
 }
 
 func newPoller(system exchange.SystemID, every time.Duration, s *shelf, round func(context.Context) error) *poller {
-	return &poller{system: system, interval: every, poked: make(chan struct{}, 1), round: round, shelf: s, done: make(chan struct{})}
+	return &poller{system: system, interval: every, poked: make(chan struct{}, 1), round: round, shelf: s,
+		quit: make(chan struct{}), done: make(chan struct{})}
 }
 
-// run goes on until ctx ends. A round that fails is tried again: the hub may be
-// busy, and a voucher may have to be renewed.
+// run goes on until it is told to quit, and then comes a last time; whatever is
+// fetched is acknowledged, unless ctx ends. A round that fails is tried again:
+// the hub may be busy, and a voucher may have to be renewed.
 func (p *poller) run(ctx context.Context) {
 	defer close(p.done)
 	t := time.NewTicker(p.interval)
 	defer t.Stop()
-	failed := 0
-	for {
-		if err := p.round(ctx); err != nil && ctx.Err() == nil {
-			if failed++; failed == tries {
-				p.shelf.fail(fmt.Errorf("%s fetches in vain: %w", p.system, err))
-			}
-		} else {
+	for failed, last := 0, false; ; {
+		if err := p.round(ctx); err == nil {
 			failed = 0
+		} else if failed++; failed == tries && ctx.Err() == nil {
+			p.shelf.fail(fmt.Errorf("%s fetches in vain: %w", p.system, err))
+		}
+		if last || pause(ctx, restBetweenRounds) != nil {
+			return
 		}
 		select {
 		case <-t.C:
 		case <-p.poked:
+		case <-p.quit:
+			last = true
 		case <-ctx.Done():
-			return
-		}
-		if pause(ctx, restBetweenRounds) != nil {
 			return
 		}
 	}

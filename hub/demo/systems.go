@@ -69,7 +69,7 @@ func (w *world) interval() time.Duration {
 	return time.Second
 }
 
-// poll has the pollers come until the world is closed.
+// poll has the pollers come until the world is closed, or they are stopped.
 func (w *world) poll(ctx context.Context) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	for _, p := range w.pollers {
@@ -82,6 +82,22 @@ func (w *world) poll(ctx context.Context) {
 		}
 		return nil
 	})
+}
+
+// stopPolling has every poller come once more and no longer: what they have
+// then is what they have been given.
+func (w *world) stopPolling(ctx context.Context) error {
+	for _, p := range w.pollers {
+		close(p.quit)
+	}
+	for _, p := range w.pollers {
+		select {
+		case <-p.done:
+		case <-ctx.Done():
+			return fmt.Errorf("%s does not come to an end: %w", p.system, ctx.Err())
+		}
+	}
+	return nil
 }
 
 // waasBases are the e-services of the bodies, as the agreement with INPS says
