@@ -129,7 +129,7 @@ func TestAFullStream(t *testing.T) {
 }
 
 func TestAFrameTooLargeToBeReadAgain(t *testing.T) {
-	f := newFixture(t, withFakePlan)
+	f := newFixture(t, withFakePlan, withPublisher(&publisher{before: func() error { return errors.New("handed to the stream") }}))
 	lines := make([]string, 8)
 	for i := range lines {
 		lines[i] = `{"id":"1","big":"x","persons":["LOCAL A1"]}` // 9 MiB each, one lane
@@ -145,6 +145,7 @@ type directory struct {
 	fail  error
 	asked int
 	hook  func()
+	after func()
 }
 
 func (d *directory) Resolve(ctx context.Context, r []person.Request) ([]person.Result, error) {
@@ -154,6 +155,9 @@ func (d *directory) Resolve(ctx context.Context, r []person.Request) ([]person.R
 	}
 	if d.fail != nil {
 		return nil, d.fail
+	}
+	if d.after != nil {
+		defer d.after()
 	}
 	return d.Directory.Resolve(ctx, r)
 }
@@ -234,6 +238,10 @@ func TestCancelledBeforeTheAppendStoresNothing(t *testing.T) {
 	refused(t, push(), exchange.CodeUnavailable, exchange.ReasonOverloaded)
 	d.hook = nil
 	err := push() // cancelled from the start
+	refused(t, err, exchange.CodeUnavailable, exchange.ReasonOverloaded)
+	ctx, cancel = context.WithCancel(context.Background())
+	d.after = cancel // the last moment
+	err = push()
 	refused(t, err, exchange.CodeUnavailable, exchange.ReasonOverloaded)
 	require.ErrorIs(t, err, context.Canceled)
 	require.Empty(t, f.stored(exchange.ClassPrompt))

@@ -228,6 +228,21 @@ func TestAKeyIsForgottenInItsTime(t *testing.T) {
 	require.Len(t, f.stored(exchange.ClassPrompt), 2)
 }
 
+func TestAKeyInMemoryIsForgottenTooInItsTime(t *testing.T) {
+	f := newFixture(t, withFakePlan, func(f *fixture) { f.noIndex = true })
+	first, err := f.pushFake("k", one)
+	require.NoError(t, err)
+	f.clock.pass(72*time.Hour + time.Millisecond)
+	second, err := f.pushFake("k", one)
+	require.NoError(t, err)
+	require.NotEqual(t, first.Frame, second.Frame)
+	f.close()
+	require.Equal(t, 2, f.open())
+	again, err := f.pushFake("k", one)
+	require.NoError(t, err)
+	require.Equal(t, second, again, "the later one counts, also when both are read again")
+}
+
 // TestASmallKeepIsRaised holds the least time a key answers.
 func TestASmallKeepIsRaised(t *testing.T) {
 	f := newFixture(t, withFakePlan)

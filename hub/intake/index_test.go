@@ -117,6 +117,25 @@ func TestNoProgressPastWhatWasNotWritten(t *testing.T) {
 	require.EqualValues(t, 1, f.progress())
 }
 
+// TestNoProgressOverAFrameGivenUp: the store comes back just when the index is
+// stopped, and takes what is queued behind.
+func TestNoProgressOverAFrameGivenUp(t *testing.T) {
+	f := newFixture(t, withFakePlan, func(f *fixture) { f.noIndex = true })
+	x, s := f.flakyIndex()
+	s.fail(errors.New("disk"))
+	go x.Run()
+	x.Stored(frameAt(1, 1, 1, 3000)) // a batch of its own
+	for range 3 {                    // the next attempt is 400 ms away
+		<-s.tried
+	}
+	x.Stored(frameAt(2, 2, 2, 1))
+	s.fail(nil)
+	x.Stop()
+	_, known, err := intake.NewIndex(intake.IndexOptions{Store: f.store, Clock: f.clock}).Lookup(t.Context(), "desk_a", frameAt(1, 1, 1, 0).Key.KeyMAC)
+	require.NoError(t, err)
+	require.Equal(t, known, f.progress() > 0, "progress was noted past a frame that is not in the index")
+}
+
 func TestAFailedWriteIsRepeated(t *testing.T) {
 	f := newFixture(t, withFakePlan, func(f *fixture) { f.noIndex = true })
 	x, s := f.flakyIndex()
@@ -164,6 +183,8 @@ func TestAnIndexTooFarBehindRefuses(t *testing.T) {
 	e := refused(t, err, exchange.CodeUnavailable, exchange.ReasonOverloaded)
 	require.Positive(t, e.RetryAfter)
 	require.Empty(t, f.stored(exchange.ClassPrompt))
+	go f.index.Run()
+	require.Eventually(t, func() bool { _, err := f.pushFake("k", one); return err == nil }, 30*time.Second, 10*time.Millisecond)
 }
 
 // TestRebuildReadsFramesOfManyParts: frames of as many parts as there are

@@ -142,6 +142,7 @@ type watermark struct {
 	at    int64
 	to    int64           // at, once what was added is durable
 	ahead map[int64]int64 // first -> last
+	fresh []int64         // keys of ahead that are not settled
 }
 
 // add takes note of a frame that is being written; adding it again changes
@@ -154,6 +155,7 @@ func (w *watermark) add(first, last int64) {
 		w.ahead = map[int64]int64{}
 	}
 	w.ahead[first] = last
+	w.fresh = append(w.fresh, first)
 	w.to = w.at
 	for {
 		end, ok := w.ahead[w.to+1]
@@ -164,10 +166,15 @@ func (w *watermark) add(first, last int64) {
 	}
 }
 
-// settle makes what was added count, or forgets that it was to.
+// settle makes what was added count, or forgets that it was.
 func (w *watermark) settle(durable bool) {
+	fresh := w.fresh
+	w.fresh = w.fresh[:0]
 	if !durable {
-		w.to = w.at // the frames stay ahead: they are tried again
+		w.to = w.at
+		for _, first := range fresh {
+			delete(w.ahead, first)
+		}
 		return
 	}
 	w.at = w.to
