@@ -3,6 +3,7 @@ package hubtest
 import (
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -107,3 +108,6 @@ func (r *Recipient) serve(w http.ResponseWriter, req *http.Request) {
 	r.mu.Unlock()
 	w.WriteHeader(http.StatusNoContent)
 }
+
+// Recipients are all fakes, by the system they stand for.
+func (h *Hub) Recipients() map[exchange.SystemID]*Recipient { return maps.Clone(h.recipients) }
