@@ -16,7 +16,7 @@ var (
 	duration  = flag.Duration("duration", time.Second, "how long each scenario pushes")
 	scenarios = flag.String("scenarios", "single,ndjson500", "which ones, separated by commas")
 	directory = flag.String("dir", "", "where data directories are made: on the disk to be measured")
-	backlog   = flag.Int64("backlog", 20_000, "disclosures that may be under way; 0: as fast as intake takes them")
+	backlog   = flag.Int64("backlog", 10_000, "disclosures that may be under way; 0: as fast as intake takes them")
 	out       = flag.String("out", "", "file for the reports as JSON")
 )
 
@@ -37,7 +37,7 @@ func TestPath(t *testing.T) {
 			require.Positive(t, r.Records)
 			reports = append(reports, r)
 			t.Logf("\n%s", r)
-			if r.MemoryEarly > 0 && *duration >= time.Minute {
+			if *duration >= 3*time.Minute { // caches of fixed size are full by then
 				require.Less(t, r.MemoryLate, r.MemoryEarly*5/4+32<<20, "memory grows while load does not")
 			}
 		})
