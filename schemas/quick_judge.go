@@ -63,7 +63,7 @@ func kindOf(v any) kindSet {
 }
 
 func isPlainInteger(s string) bool {
-	return len(s) <= tooLong && strings.IndexAny(s, ".eE") < 0
+	return len(s) <= tooLong && !strings.ContainsAny(s, ".eE")
 }
 
 func (q *quick) testObject(x map[string]any) verdict {

@@ -49,7 +49,7 @@ func (m *Mapping) Codes(path exchange.Pointer) *Domain {
 		}
 	}
 	for _, code := range p.Enum {
-		d.Codes[code] = d.Codes[code]
+		d.Codes[code] = d.Codes[code].Union(exchange.CategorySet{}) // known, if with no category of its own
 	}
 	if !reveals {
 		return nil

@@ -69,9 +69,8 @@ type productionDecl struct {
 type purposeDecl struct {
 	at
 	*Purpose
-	notice  at
-	types   []placed[string]
-	pursuit at
+	notice at
+	types  []placed[string]
 }
 
 type agreementDecl struct {

@@ -68,7 +68,6 @@ type book struct {
 	keys  []key
 	net   exchange.Digest
 	last  exchange.RecordID
-	at    map[exchange.LaneRange]int
 }
 
 func newBook(t testing.TB) *book {
@@ -241,10 +240,6 @@ func network() exchange.AdoptionFact {
 			Producers: []exchange.SystemID{"desk_system"}, Recipient: x.system, Body: x.body, Role: x.role})
 	}
 	return f
-}
-
-func systemOf(f exchange.FlowID) exchange.SystemID {
-	return map[exchange.FlowID]exchange.SystemID{plain: sink, health: clinic, cases: box}[f]
 }
 
 func clauseOf(f exchange.FlowID) exchange.Number {

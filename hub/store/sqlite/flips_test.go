@@ -154,7 +154,7 @@ func TestFlippedDatabase(t *testing.T) {
 		if i < 30 {
 			bit = random.IntN(100 * 8) // the file's header
 		}
-		found, got := lookAt(t, stand(t, files, sqlite.FileName, bit))
+		got, found := lookAt(t, stand(t, files, sqlite.FileName, bit))
 		switch {
 		case found != nil:
 			seen++
@@ -171,21 +171,21 @@ func TestFlippedDatabase(t *testing.T) {
 }
 
 // lookAt opens, checks and dumps a store.
-func lookAt(t *testing.T, dir string) (found error, got []byte) {
+func lookAt(t *testing.T, dir string) (got []byte, found error) {
 	t.Helper()
 	s, err := sqlite.Open(context.Background(), sqlite.Options{Dir: dir})
 	if err != nil {
-		return err, nil
+		return nil, err
 	}
 	defer s.Close()
 	if err := s.Check(context.Background()); err != nil {
 		if !errors.Is(err, store.ErrCorrupt) {
 			t.Errorf("checking found damage and calls it %v", err)
 		}
-		return err, nil
+		return nil, err
 	}
 	got, err = dump(s, furniture)
-	return err, got
+	return got, err
 }
 
 // TestFlippedRows turns a bit in the middle of stored values, and asks for
@@ -249,7 +249,7 @@ func TestFlippedLog(t *testing.T) {
 	if int(before.Size()) >= size {
 		t.Fatal("the log did not grow with the last transaction")
 	}
-	found, got := lookAt(t, stand(t, files, "", 0))
+	got, found := lookAt(t, stand(t, files, "", 0))
 	must(t, found)
 	if !bytes.Equal(got, want) {
 		t.Fatal("the copy is not whole")
@@ -261,7 +261,7 @@ func TestFlippedLog(t *testing.T) {
 		if i < 20 {
 			bit = random.IntN(32 * 8)
 		}
-		found, got := lookAt(t, stand(t, files, sqlite.FileName+"-wal", bit))
+		got, found := lookAt(t, stand(t, files, sqlite.FileName+"-wal", bit))
 		switch {
 		case found != nil:
 			seen++
@@ -312,7 +312,7 @@ func TestTornLog(t *testing.T) {
 			at := from + frame*random.IntN((len(log)-from)/frame)
 			clear(torn[at : at+frame])
 		}
-		found, got := lookAt(t, stand(t, map[string][]byte{sqlite.FileName: files[sqlite.FileName], sqlite.FileName + "-wal": torn}, "", 0))
+		got, found := lookAt(t, stand(t, map[string][]byte{sqlite.FileName: files[sqlite.FileName], sqlite.FileName + "-wal": torn}, "", 0))
 		must(t, found)
 		if !bytes.Equal(got, before) {
 			t.Fatalf("round %d: the store is not as it was before the torn transaction", i)

@@ -101,7 +101,7 @@ func (l *Log) Read(ctx context.Context, topic string, from stream.Offset, limit 
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		it, err := r.peek(nil)
+		it, err := r.peekNow()
 		if errors.Is(err, errEnd) {
 			return nil
 		}

@@ -110,7 +110,7 @@ func (r *reader) close() {
 // skipTo moves to a message that is known to be there, or to the end.
 func (r *reader) skipTo(from stream.Offset) error {
 	for r.offset < from {
-		if _, err := r.peek(nil); err != nil {
+		if _, err := r.peekNow(); err != nil {
 			return err
 		}
 		if skip := int(from - r.offset); skip >= r.left { // the rest of the record
@@ -136,6 +136,12 @@ func (r *reader) peek(ctx context.Context) (item, error) {
 		return item{}, r.refuse(reasonBody)
 	}
 	return item{offset: r.offset, lane: lane, raw: one}, nil
+}
+
+// peekNow is peek that does not wait for what is not there yet: errEnd.
+func (r *reader) peekNow() (item, error) {
+	var never context.Context
+	return r.peek(never)
 }
 
 // advance moves behind the message that peek gave.

@@ -112,11 +112,9 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 		defer cancel()
 		defer context.AfterFunc(s.base, cancel)()
 		err := deliver(ctx, src, out)
-		if closing := src.close(); err == nil {
-			err = closing
-		}
-		if err != nil && ctx.Err() == nil {
-			s.log.opt.Logger.Error("subscription ended", slog.String("topic", topic), slog.Any("error", err))
+		closing := src.close()
+		if ctx.Err() == nil { // it ended by itself
+			s.log.opt.Logger.Error("subscription ended", slog.String("topic", topic), slog.Any("error", errors.Join(err, closing)))
 		}
 	}()
 	return out, nil
