@@ -276,7 +276,7 @@ func (h *Hub) bind(context.Context) error {
 	if h.adminListener, err = h.listen("tcp", h.cfg.Admin.Listen, "admin.listen"); err != nil {
 		return err
 	}
-	path := filepath.Join(h.cfg.DataDir, "control.sock")
+	path := filepath.Join(h.cfg.DataDir, controlSocket)
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) { // nobody else is on it: the store is locked
 		return fmt.Errorf("control socket: %w", err)
 	}

@@ -71,6 +71,9 @@ func (o *Options) defaults() {
 	}
 }
 
+// controlSocket is the name of the operators' socket in the data directory.
+const controlSocket = "control.sock"
+
 // ErrInUse says that another hub uses the data directory.
 var ErrInUse = errors.New("the data directory is in use by another hub")
 
