@@ -356,15 +356,14 @@ func (p proofs) Tile(ctx context.Context, path string) ([]byte, error) {
 	return p.h.reader.Tile(ctx, path)
 }
 
-// Proof proves an entry to anyone, a row only to whom it concerns: the system
-// that pushed the record or received it.
+// Proof proves an entry to anyone, a row only to whom it concerns.
 func (p proofs) Proof(ctx context.Context, c api.Caller, r api.ProofRequest) (api.Proof, error) {
 	if r.Row != nil {
 		row, err := p.h.reader.Row(ctx, r.Entry, *r.Row)
 		if err != nil {
 			return api.Proof{}, err
 		}
-		if !p.concerns(ctx, c, row) {
+		if !p.concerns(c, row) {
 			return api.Proof{}, exchange.NewError(exchange.CodeNotFound, exchange.ReasonNotFound, "")
 		}
 	}
@@ -379,16 +378,17 @@ func (p proofs) Proof(ctx context.Context, c api.Caller, r api.ProofRequest) (ap
 	return out, nil
 }
 
-func (p proofs) concerns(ctx context.Context, c api.Caller, row exchange.Row) bool {
-	if f := p.h.Network().FlowByNumber(row.Flow); f != nil && f.Recipient.System == c.System {
-		return true
+// concerns: a row is shown to its recipient, once something may have been
+// disclosed to it. A sender would learn from it why its record was not
+// released, and a recipient that there was one (protocol.md 7).
+func (p proofs) concerns(c api.Caller, row exchange.Row) bool {
+	switch row.State {
+	case exchange.StateClaimed, exchange.StateDelivered, exchange.StatePossiblyDelivered:
+	default:
+		return false
 	}
-	var rec store.RecordRow
-	err := p.h.store.View(ctx, func(tx store.ReadTx) (err error) {
-		rec, err = tx.Record(row.Record)
-		return err
-	})
-	return err == nil && rec.Producer == c.System
+	f := p.h.Network().FlowByNumber(row.Flow)
+	return f != nil && f.Recipient.System == c.System
 }
 
 func hashes(in []exchange.Digest) [][]byte {
