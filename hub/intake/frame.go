@@ -161,7 +161,9 @@ func (f *frame) one(ctx context.Context, l *line) error {
 // understand refuses the line or leaves everything in it that is stored.
 func (f *frame) understand(l *line) {
 	defer func() {
-		if recover() != nil { // whatever it holds may be the record's
+		if recover() != nil { // whatever it holds may be the record's: it is dropped
+			f.in.opt.Logger.Error("processing of a record panicked", "component", "intake", "system", string(f.push.System),
+				"record_type", string(f.push.Type))
 			l.refuse(exchange.NewError(exchange.CodeInvalid, exchange.ReasonPanicked, "the record cannot be processed"))
 		}
 	}()

@@ -66,6 +66,9 @@ func New(opt Options) *Intake {
 	if opt.Workers == 0 {
 		opt.Workers = runtime.GOMAXPROCS(0)
 	}
+	if opt.Logger == nil {
+		opt.Logger = slog.New(slog.DiscardHandler)
+	}
 	return &Intake{opt: opt, slots: make(chan struct{}, opt.Workers)}
 }
 

@@ -3,17 +3,20 @@ package intake_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/stretchr/testify/require"
 
 	"raccordo/hub/codec"
 	"raccordo/hub/exchange"
 	"raccordo/hub/intake"
+	"raccordo/hub/stream"
 )
 
 func TestSingleRecord(t *testing.T) {
@@ -268,6 +271,94 @@ func TestAPanicRefusesItsLineAlone(t *testing.T) {
 	}
 	_, err = f.pushFake("k2", `{"id":"1","panic":"route","persons":["LOCAL A1"]}`)
 	refused(t, err, exchange.CodeInvalid, exchange.ReasonPanicked)
+	require.Equal(t, 3, strings.Count(f.logged.String(), "panicked"))
+	require.NotContains(t, f.logged.String(), "canarino")
+}
+
+// TestTenThousandLines is as much as one request may hold, one line in a
+// hundred bad.
+func TestTenThousandLines(t *testing.T) {
+	f := newFixture(t, withFakePlan)
+	lines := make([]string, 10_000)
+	for i := range lines {
+		lines[i] = fmt.Sprintf(`{"id":"%d","persons":["LOCAL P%d"]}`, i, i%700)
+		if i%100 == 99 {
+			lines[i] = fmt.Sprintf(`{"id":"%d","persons":["CF canarino"]}`, i)
+		}
+	}
+	ack, err := f.pushFakeLines("k", lines...)
+	require.NoError(t, err)
+	accepted, no := ack.Count()
+	require.Equal(t, [2]int{9900, 100}, [2]int{accepted, no})
+	inStream := map[exchange.RecordID]uint32{}
+	for _, p := range f.stored(exchange.ClassPrompt) {
+		for _, r := range p.Header.Records {
+			inStream[r.Record] = r.Line
+		}
+	}
+	require.Len(t, inStream, 9900)
+	for i := range ack.Lines {
+		l := &ack.Lines[i]
+		require.Equal(t, i+1, l.Line)
+		require.Equal(t, i%100 != 99, l.Accepted())
+		if l.Accepted() {
+			require.EqualValues(t, l.Line, inStream[l.Record])
+		}
+	}
+	again, err := f.pushFakeLines("k", lines...)
+	require.NoError(t, err)
+	require.Equal(t, ack, again)
+
+	_, err = f.pushFakeLines("k2", append(lines, lines[0])...)
+	refused(t, err, exchange.CodeTooLarge, exchange.ReasonTooLarge, exchange.Fault{Rule: "lines"})
+	require.Len(t, f.stored(exchange.ClassPrompt), 4)
+}
+
+// sink takes every frame and keeps none.
+type sink struct{ parts int }
+
+func (s *sink) Append(_ context.Context, _ string, msgs ...*message.Message) ([]stream.Offset, error) {
+	out := make([]stream.Offset, len(msgs))
+	for i, m := range msgs {
+		if _, err := exchange.DecodePart(m.Payload); err != nil {
+			return nil, err
+		}
+		s.parts++
+		out[i] = stream.Offset(s.parts)
+	}
+	return out, nil
+}
+
+func (*sink) Message(string, stream.Offset) (*message.Message, error) { return nil, stream.ErrAboveEnd }
+
+// FuzzPushLines: whatever the bytes, every line has its fate or the request a
+// typed refusal, and every part that is stored can be read.
+func FuzzPushLines(f *testing.F) {
+	fx := newFixture(f, func(fx *fixture) {
+		fx.wrap = func(intake.Publisher) intake.Publisher { return &sink{} }
+		fx.noIndex = true
+	})
+	f.Add([]byte("{}\n\n[]\nnull\n"))
+	f.Add(bytes.Join([][]byte{request("1", "SPORTELLO LI-1"), request("2", "CF X", "STP STP0900010000123")}, []byte("\r\n")))
+	f.Add(request("3", "SPORTELLO LI-1+STP STP0900010000123", "SPORTELLO LI-1"))
+	n := 0
+	f.Fuzz(func(t *testing.T, body []byte) {
+		n++
+		ack, err := fx.pushLines(fmt.Sprint("k", n), body)
+		if err != nil {
+			var e *exchange.Error
+			if !errors.As(err, &e) || e.Code == exchange.CodeInternal || e.Code == exchange.CodeUnavailable || e.Code == exchange.CodeUnknownOutcome {
+				t.Fatalf("refused with %v", err)
+			}
+			return
+		}
+		for i := range ack.Lines {
+			l := &ack.Lines[i]
+			if l.Accepted() == (len(l.Faults) > 0) || l.Accepted() && len(l.Recipients) == 0 || l.Reason == exchange.ReasonInternal || l.Reason == exchange.ReasonPanicked {
+				t.Fatalf("line %d: accepted %v, %d recipients, %v", l.Line, l.Accepted(), len(l.Recipients), l.Refusal())
+			}
+		}
+	})
 }
 
 func TestTooManyFlows(t *testing.T) {
