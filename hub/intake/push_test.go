@@ -336,7 +336,6 @@ func (*sink) Message(string, stream.Offset) (*message.Message, error) { return n
 func FuzzPushLines(f *testing.F) {
 	fx := newFixture(f, func(fx *fixture) {
 		fx.wrap = func(intake.Publisher) intake.Publisher { return &sink{} }
-		fx.noIndex = true
 	})
 	f.Add([]byte("{}\n\n[]\nnull\n"))
 	f.Add(bytes.Join([][]byte{request("1", "SPORTELLO LI-1"), request("2", "CF X", "STP STP0900010000123")}, []byte("\r\n")))
