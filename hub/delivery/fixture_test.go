@@ -43,6 +43,7 @@ type bench struct {
 	signer note.Signer
 	vkey   string
 	sealer *testSealer
+	intake *testSealer // with the same key
 	stream *memStream
 	plan   atomic.Pointer[network]
 	former map[exchange.FlowID]exchange.SystemID
@@ -59,6 +60,7 @@ type bench struct {
 	people   map[string]exchange.SubjectID
 	accepted []expected
 	frames   int
+	deaf     bool // a decision wakes nothing
 	disorder bool // the test lets records of one person arrive out of order
 }
 
@@ -103,10 +105,21 @@ func run(t *testing.T, fn func(b *bench)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
+		defer b.end()
 		b.start()
 		fn(b)
-		b.finish()
+		b.stop()
+		b.invariants()
 	})
+}
+
+// end gives everything up, however the test ended.
+func (b *bench) end() {
+	b.life.dead.Store(true)
+	b.d.cancel()
+	b.d.wg.Wait()
+	b.writer.Stop()
+	b.must(b.store.Close())
 }
 
 func newBench(t *testing.T) *bench {
@@ -119,7 +132,7 @@ func newBench(t *testing.T) *bench {
 	b.vkey = vkey
 	b.signer, err = note.NewSigner(key)
 	b.must(err)
-	b.sealer = newTestSealer()
+	b.sealer, b.intake = newTestSealer(), newTestSealer()
 	b.store, err = sqlite.Open(context.Background(), sqlite.Options{Dir: t.TempDir(), Rand: rand.Reader})
 	b.must(err)
 	b.writer = ledger.NewWriter(ledger.Options{Store: b.store, Clock: b.clock, Rand: rand.Reader})
@@ -219,21 +232,13 @@ func (b *bench) pass(d time.Duration) {
 func (b *bench) until(d time.Duration, what string, holds func() bool) {
 	b.t.Helper()
 	synctest.Wait()
-	for end := time.Now().Add(d); !holds(); {
+	end := time.Now().Add(d)
+	for step := 20 * time.Millisecond; !holds(); step += step / 4 {
 		if time.Now().After(end) {
 			b.t.Fatalf("not within %s: %s\n%s", d, what, b.log)
 		}
-		b.pass(50 * time.Millisecond)
+		b.pass(step)
 	}
-}
-
-// finish stops, checks the invariants and gives everything up.
-func (b *bench) finish() {
-	b.t.Helper()
-	b.stop()
-	b.invariants()
-	b.writer.Stop()
-	b.must(b.store.Close())
 }
 
 // person is somebody's subject id.
@@ -289,7 +294,7 @@ func (b *bench) acceptFrame(records ...rec) {
 		if r.badSeal {
 			aad = []byte("another")
 		}
-		sealed[i], err = b.sealer.Seal(keys.PlaceStream, b.clock.Now(), r.canonical(), aad)
+		sealed[i], err = b.intake.Seal(keys.PlaceStream, b.clock.Now(), r.canonical(), aad)
 		b.must(err)
 	}
 	lane := store.LaneKey{Class: class, Lane: h.Lane}
@@ -342,7 +347,13 @@ func (b *bench) decide(name string, id exchange.FlowID, what string) {
 	f := b.plan.Load().flows[id]
 	scope := consent.Scope{Subject: b.person(name), Purpose: f.clause.Purpose, Body: f.recipient.Body, Role: f.recipient.Role}
 	_, err := b.writer.Submit(context.Background(), &ledger.Item{Needs: ledger.Needs{Subjects: []exchange.SubjectID{scope.Subject}},
-		Decide: func(s *ledger.State) (*ledger.Change, error) { return decision(s, scope, what) }})
+		Decide: func(s *ledger.State) (*ledger.Change, error) {
+			c, err := decision(s, scope, what)
+			if err == nil && b.deaf {
+				c.Wake = nil
+			}
+			return c, err
+		}})
 	b.must(err)
 	b.d.Nudge()
 }
@@ -453,7 +464,11 @@ type life struct {
 	mu   sync.Mutex
 	at   func(kind exchange.EntryKind) // called before a ledger item is submitted
 	past func(kind exchange.EntryKind) // and after
+	once func()                        // called once before a claim is submitted: what it rests on is read already
 }
+
+// ahead has fn done between the preparing of the next claim and its entry.
+func (l *life) ahead(fn func()) { l.mu.Lock(); defer l.mu.Unlock(); l.once = fn }
 
 var errDead = errors.New("the hub is gone")
 
@@ -486,6 +501,17 @@ func (l *life) count(kind exchange.EntryKind, n int) func(exchange.EntryKind) {
 func (l *life) Submit(ctx context.Context, item *ledger.Item) (ledger.Result, error) {
 	if l.over() {
 		return ledger.Result{}, errDead
+	}
+	l.mu.Lock()
+	once := l.once
+	if len(item.Needs.Subjects) > 0 {
+		l.once = nil
+	} else {
+		once = nil
+	}
+	l.mu.Unlock()
+	if once != nil {
+		once()
 	}
 	kind := exchange.EntryKind(0)
 	inner := *item

@@ -130,6 +130,29 @@ func (b *bench) state(ref string, f exchange.FlowID) standing {
 	return standing{}
 }
 
+// rowsOf are all rows of the ledger about a record for a flow.
+func (b *bench) rowsOf(ref string, f exchange.FlowID) (out []exchange.Row) {
+	b.t.Helper()
+	b.must(b.store.View(context.Background(), func(tx store.ReadTx) error {
+		entries, err := tx.Entries(0, 1<<20)
+		for _, e := range entries {
+			rows, err := exchange.DecodeRows(e.Rows)
+			if err != nil {
+				return err
+			}
+			for _, r := range rows {
+				for _, x := range b.accepted {
+					if x.ref == ref && x.flow == f && x.record == r.Record && r.Flow == exchange.FlowNumber(f) {
+						out = append(out, r)
+					}
+				}
+			}
+		}
+		return err
+	}))
+	return out
+}
+
 // stands fails the test unless a record is in a state, for a reason.
 func (b *bench) stands(ref string, f exchange.FlowID, state exchange.State, reason exchange.Reason) {
 	b.t.Helper()
@@ -141,7 +164,7 @@ func (b *bench) stands(ref string, f exchange.FlowID, state exchange.State, reas
 // becomes waits until a record is in a state.
 func (b *bench) becomes(ref string, f exchange.FlowID, state exchange.State) {
 	b.t.Helper()
-	b.until(72*time.Hour, ref+" for "+string(f)+" becomes "+state.String(), func() bool { return b.state(ref, f).state == state })
+	b.until(12*time.Hour, ref+" for "+string(f)+" becomes "+state.String(), func() bool { return b.state(ref, f).state == state })
 }
 
 // invariants hold after every test (reliability.md 1): the ledger balances,

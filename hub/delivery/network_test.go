@@ -129,7 +129,10 @@ func (n *network) BodyOf(s exchange.SystemID) exchange.BodyID { return bodyOf(s)
 
 func bodyOf(s exchange.SystemID) exchange.BodyID { return exchange.BodyID("body_" + string(s)) }
 
-const holdTime = 48 * time.Hour
+const (
+	holdTime = 2 * time.Hour
+	keepTime = 4 * time.Hour
+)
 
 // newNetwork is version n of the network, without the flows named.
 func newNetwork(version string, without ...exchange.FlowID) *network {
@@ -141,7 +144,7 @@ func newNetwork(version string, without ...exchange.FlowID) *network {
 				return
 			}
 		}
-		f := &flow{id: id, keep: 30 * 24 * time.Hour,
+		f := &flow{id: id, keep: keepTime,
 			clause: &gate.Clause{ID: exchange.ClauseID("clause_" + id), Number: exchange.ClauseNumber(exchange.ClauseID("clause_" + id)), InForce: always,
 				Basis: basis, Purpose: exchange.PurposeID("purpose_" + id), Categories: permitted},
 			recipient: &gate.Recipient{System: to, Body: bodyOf(to), Role: exchange.RoleSocialService, Territory: "testland", Held: []gate.Period{always}}}
