@@ -45,7 +45,8 @@ tools: ## install what the tests need beside Go, or say what will be skipped
 
 .PHONY: bench
 bench: ## the whole path under load, and the store's share; BENCHTIME=5m for a long run
-	$(GO) test ./hub/hubtest/bench -count 1 -timeout 0 -run TestPath -v -args -duration $(BENCHTIME) -out bench.json
+	@mkdir -p bin
+	$(GO) test ./hub/hubtest/bench -count 1 -timeout 0 -run TestPath -v -args -duration $(BENCHTIME) -out $(CURDIR)/bin/bench.json
 	$(GO) test -run '^$$' -bench 'ClaimSettle' -benchtime 3s ./hub/store/sqlite ./hub/ledger
 
 .PHONY: soak
