@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,6 +14,7 @@ import (
 
 	"raccordo/deploy/networks"
 	"raccordo/hub/crashtest"
+	"raccordo/hub/exchange"
 	"raccordo/hub/hubtest/powercut"
 )
 
@@ -69,11 +72,42 @@ func after(t testing.TB, r *crashtest.Run, records int, rnd *rand.Rand) {
 	<-time.After(time.Duration(rnd.IntN(50)) * time.Millisecond)
 }
 
-// F1: killed at random under load, and started again at once.
+// moody has recipients refuse for now (503), answer and refuse again until the
+// returned function is called.
+func moody(r *crashtest.Run) (calm func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	rnd := rand.New(rand.NewPCG(r.Seed, 99))
+	var all sync.WaitGroup
+	all.Go(func() {
+		systems := slices.Sorted(maps.Keys(r.Recipients))
+		for ctx.Err() == nil {
+			mood := crashtest.Accepting
+			if rnd.IntN(3) == 0 {
+				mood = crashtest.Unwell
+			}
+			r.Recipients[systems[rnd.IntN(len(systems))]].Be(mood)
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Duration(5+rnd.IntN(30)) * time.Millisecond):
+			}
+		}
+	})
+	return func() {
+		cancel()
+		all.Wait()
+		for _, x := range r.Recipients {
+			x.Be(crashtest.Accepting)
+		}
+	}
+}
+
+// F1: killed at random under load, with recipients in changing moods, and
+// started again at once.
 func TestKill(t *testing.T) {
 	r := crashtest.NewRun(t, reticulate(t), "", nil)
 	r.Start()
 	stop := r.Fetch()
+	calm := moody(r)
 	l := push(t, r, 4)
 	for range powercut.Kills(t) {
 		after(t, r, 50+r.Rand.IntN(400), r.Rand)
@@ -83,9 +117,46 @@ func TestKill(t *testing.T) {
 	}
 	after(t, r, 50, r.Rand)
 	l.end()
+	calm()
 	r.Repeat(r.Worker("again", 1), 50)
 	r.Check(nil, crashtest.Delivered)
 	stop()
+}
+
+// F31: the connection is cut after the recipient has read everything. The
+// outcome is unknown; it is sent again under the same disclosure ids.
+func TestLostAnswers(t *testing.T) {
+	r := crashtest.NewRun(t, reticulate(t), "", nil)
+	r.Start()
+	stop := r.Fetch()
+	l := push(t, r, 2)
+	for range 5 {
+		for _, x := range r.Recipients {
+			x.Be(crashtest.Forgetful)
+		}
+		n := len(r.Arrivals.All())
+		deadline := time.Now().Add(10 * time.Second)
+		for len(r.Arrivals.All()) < n+20 && time.Now().Before(deadline) {
+			<-time.After(time.Millisecond)
+		}
+		for _, x := range r.Recipients {
+			x.Be(crashtest.Accepting)
+		}
+		after(t, r, 20, r.Rand)
+	}
+	l.end()
+	r.Check(nil, crashtest.Delivered)
+	stop()
+	seen, twice := map[exchange.DisclosureID]bool{}, 0
+	for _, a := range r.Arrivals.All() {
+		if seen[a.Disclosure] {
+			twice++
+		}
+		seen[a.Disclosure] = true
+	}
+	if twice == 0 {
+		t.Error("nothing was sent again: no answer was lost")
+	}
 }
 
 // F16: the power goes under load. What was acknowledged had reached the disk.

@@ -20,6 +20,8 @@ func (s Sent) Flows() []exchange.FlowID {
 		return []exchange.FlowID{"livorno_registry", "livorno_social"}
 	case "LAVORO":
 		return []exchange.FlowID{"livorno_work"}
+	case HealthService: // asked for in Pistoia only
+		return []exchange.FlowID{"pistoia_provider", HealthFlow}
 	case "POSTO_LETTO":
 		if s.Urgency == "EMERGENZA" {
 			return []exchange.FlowID{"livorno_provider_bed_emergency", "livorno_social_bed_emergency"}
@@ -35,18 +37,25 @@ var recipients = map[exchange.FlowID]exchange.SystemID{
 	"livorno_provider_bed_emergency": "centro_servizi_livorno",
 	"livorno_social":                 "sisoc_livorno", "livorno_social_bed": "sisoc_livorno", "livorno_social_bed_emergency": "sisoc_livorno",
 	"livorno_work": "arti_livorno", "livorno_registry": "anagrafe_livorno",
+	"pistoia_provider": "gestionale_pistoia", HealthFlow: "sds_pistoiese_salute",
 }
 
+// What is asked for in Pistoia, and the flow that rests on consent alone.
+const (
+	HealthService = "ACC_SANITARIO"
+	HealthFlow    = exchange.FlowID("pistoia_health")
+)
+
 // fetched are the flows whose recipient comes and gets its records.
-var fetched = map[exchange.FlowID]bool{"livorno_work": true, "livorno_registry": true}
+var fetched = map[exchange.FlowID]bool{"livorno_work": true, "livorno_registry": true, HealthFlow: true}
 
 // Expected is what the recipient of a flow may get of s, and nothing else.
 func (s Sent) Expected(flow exchange.FlowID) map[string]any {
 	priority := map[string]string{"EMERGENZA": "1", "URGENTE": "2", "ORDINARIA": "3"}[s.Urgency]
 	switch recipients[flow] {
-	case "centro_servizi_livorno":
+	case "centro_servizi_livorno", "gestionale_pistoia":
 		label := map[string]string{"IGIENE": "DOCCIA", "BAGAGLI": "BAGAGLI", "INFORMATICA": "POSTAZIONE_PC",
-			"ACC_SOCIALE": "ACCOMPAGNAMENTO", "POSTO_LETTO": "LETTO"}[s.Service]
+			"ACC_SOCIALE": "ACCOMPAGNAMENTO", HealthService: "ACCOMPAGNAMENTO", "POSTO_LETTO": "LETTO"}[s.Service]
 		guest := func(p Person) map[string]any {
 			return named(map[string]any{"codice": p.Code, "tipo_codice": "LOCAL"}, p)
 		}
@@ -57,6 +66,9 @@ func (s Sent) Expected(flow exchange.FlowID) map[string]any {
 		return map[string]any{"riferimento": s.Number, "servizio": label, "priorita": priority, "richiesto_il": moment, "ospiti": guests}
 	case "sisoc_livorno":
 		return s.social(flow, priority)
+	case "sds_pistoiese_salute":
+		return map[string]any{"riferimento": s.Number, "richiesto_il": moment, "tipo": "accompagnamento e supporto sanitario",
+			"assistito": named(map[string]any{"codici": []any{map[string]any{"tipo": "LOCAL", "valore": s.Person.Code}}}, s.Person)}
 	}
 	out := map[string]any{"riferimento": s.Number, "richiesto_il": moment, "oggetto": "ORIENTAMENTO_LAVORO",
 		"persona": named(map[string]any{"codice": s.Person.Code}, s.Person)}

@@ -77,7 +77,11 @@ func (s Sent) Body() []byte {
 	if s.Bad {
 		service = "X" + canaryStem
 	}
-	b, err := json.Marshal(map[string]any{"ente": "il_simbolo", "numero": s.Number, "registrata_il": moment, "data_ora": moment,
+	desk := "il_simbolo"
+	if s.Service == HealthService {
+		desk = "co_so"
+	}
+	b, err := json.Marshal(map[string]any{"ente": desk, "numero": s.Number, "registrata_il": moment, "data_ora": moment,
 		"servizio": service, "urgenza": s.Urgency, "operatore": "op-7", "persone": persons, "nota": s.Note})
 	if err != nil {
 		panic(err) // maps of texts and numbers

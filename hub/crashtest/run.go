@@ -193,10 +193,16 @@ func (r *Run) Client(system exchange.SystemID) *client.Client {
 	return c
 }
 
-// Worker is a client of the desk with persons of its own.
+// Worker is a client of the desk of Livorno with persons of its own.
 func (r *Run) Worker(name string, persons int) *Worker {
 	r.t.Helper()
-	w := &Worker{Run: r.name, Name: name, Rand: mathrand.New(mathrand.NewPCG(r.Seed, uint64(r.persons)+2)), Client: r.Client("oss_livorno_desk"),
+	return r.WorkerOf("oss_livorno_desk", name, persons)
+}
+
+// WorkerOf is a client in the name of a system.
+func (r *Run) WorkerOf(system exchange.SystemID, name string, persons int) *Worker {
+	r.t.Helper()
+	w := &Worker{Run: r.name, Name: name, Rand: mathrand.New(mathrand.NewPCG(r.Seed, uint64(r.persons)+2)), Client: r.Client(system),
 		History: r.History, Lines: 40, BadEvery: 50}
 	for range persons {
 		w.Persons = append(w.Persons, NewPerson(r.name, r.persons))
@@ -210,7 +216,7 @@ func (r *Run) Fetch() (stop func()) {
 	r.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var all sync.WaitGroup
-	for _, system := range []exchange.SystemID{"arti_livorno", "anagrafe_livorno"} {
+	for _, system := range []exchange.SystemID{"arti_livorno", "anagrafe_livorno", "sds_pistoiese_salute"} {
 		f := &Fetcher{System: system, Client: r.Client(system), Arrivals: r.Arrivals}
 		all.Go(func() { f.Run(ctx) })
 	}
