@@ -57,11 +57,12 @@ type bench struct {
 	d    *Deliverer
 	log  *lockedLog
 
-	people   map[string]exchange.SubjectID
-	accepted []expected
-	frames   int
-	deaf     bool // a decision wakes nothing
-	disorder bool // the test lets records of one person arrive out of order
+	people    map[string]exchange.SubjectID
+	accepted  []expected
+	frames    int
+	deaf      bool // a decision wakes nothing
+	forgotten bool // the stream is not the one that was accepted into: no balance
+	disorder  bool // the test lets records of one person arrive out of order
 }
 
 // expected is one (record, flow) that was accepted.

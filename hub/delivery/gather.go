@@ -10,7 +10,11 @@ import (
 
 // lanes takes the next parcel out of the windows: prompt lanes first.
 func (r *recipient) lanes(ctx context.Context) (bool, error) {
-	p := r.gather()
+	p := r.gather(false)
+	if p == nil && r.d.opt.Clock.Monotonic()-r.saved >= saveAfter {
+		r.saved = r.d.opt.Clock.Monotonic()
+		p = r.gather(true)
+	}
 	if p == nil {
 		return false, nil
 	}
@@ -38,13 +42,13 @@ func (r *recipient) rewound(p *parcel, err error) error {
 }
 
 // gather reads up to a parcel of records from the windows; none is opened yet.
-// The ranges begin at the durable cursors, so that they join. Nil is nothing to
-// be done.
-func (r *recipient) gather() *parcel {
+// The ranges begin at the durable cursors, so that they join; with save also
+// those in which there is nothing. Nil is nothing to be done.
+func (r *recipient) gather(save bool) *parcel {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := newParcel(r.d.opt.Plan())
-	fill := &filling{p: p, most: r.most, bytes: r.d.opt.ParcelBytes}
+	fill := &filling{p: p, most: r.most, bytes: r.d.opt.ParcelBytes, save: save}
 	for i := range r.d.windows {
 		if fill.full {
 			break
@@ -74,6 +78,7 @@ type filling struct {
 	most  int // records, and bytes of them, that still fit
 	bytes int
 	full  bool
+	save  bool
 }
 
 // add takes the records that come of one place, all or none; the first ones
@@ -121,12 +126,17 @@ func (r *recipient) gatherLane(w *window, f *filling) {
 			break
 		}
 	}
+	if f.save && !took {
+		if further, other, ok := r.d.beyond(w, at); ok {
+			at, frame = further, other
+		}
+	}
 	if at == c.seen && at == c.durable {
 		return
 	}
 	moved := at != c.seen
 	c.seen, c.frame, c.unsaved = at, frame, unsaved
-	if !took && unsaved < saveEvery {
+	if !took && !f.save && unsaved < saveEvery {
 		if moved {
 			w.pass(r.system, at) // in memory only; the durable cursor follows
 		}

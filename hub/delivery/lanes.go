@@ -238,17 +238,11 @@ func (d *Deliverer) follow(ctx context.Context, w *window) {
 			d.opt.Logger.Warn("reading a lane broke off", "class", w.lane.Class.String(), "lane", w.lane.Lane, "error", err.Error())
 		}
 		if why == "" {
+			sleep(ctx, d.opt.Sweep)
 			why = d.reconnect(ctx, w)
 		}
 		if why != "" {
 			d.isolate(w.lane, why)
-			return
-		}
-		t := time.NewTimer(d.opt.Sweep)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
 			return
 		}
 	}
@@ -344,6 +338,25 @@ func (d *Deliverer) concerned(h *exchange.Header) (map[*recipient]struct{}, bool
 		}
 	}
 	return out, true
+}
+
+// beyond is how far a lane is known to hold nothing more behind at, where the
+// stream can say so ([Unread]): a lane without traffic must not hold its
+// clean-up.
+func (d *Deliverer) beyond(w *window, at exchange.Position) (exchange.Position, exchange.FrameID, bool) {
+	counter, ok := d.opt.Stream.(Unread)
+	if !ok {
+		return at, exchange.FrameID{}, false
+	}
+	_, next, err := d.opt.Stream.Bounds(w.lane.Class) // before it is counted: what is counted as none lies before it
+	if err != nil || next-1 <= at.Offset {
+		return at, exchange.FrameID{}, false
+	}
+	if n, err := counter.Unread(w.lane, at.Offset+1); err != nil || n > 0 {
+		return at, exchange.FrameID{}, false
+	}
+	frame, found, err := d.opt.Stream.FrameAt(w.lane.Class, next-1)
+	return exchange.Position{Offset: next - 1}, frame, err == nil && found
 }
 
 // leads is the system a flow leads to, in this network or the last that had it.

@@ -36,6 +36,7 @@ type flow struct {
 	recipient *gate.Recipient
 	prunes    bool
 	keep      time.Duration
+	kill      func(do string) // called before a record is rendered
 }
 
 func (f *flow) ID() exchange.FlowID                        { return f.id }
@@ -66,6 +67,9 @@ type rendered struct {
 }
 
 func (f *flow) Render(t exchange.Tree, r Rendering) (exchange.Payload, string, []exchange.Fault) {
+	if f.kill != nil {
+		f.kill(t.Text("/do"))
+	}
 	switch {
 	case f.does(t, "panic_render"):
 		panic("SYNTHETIC value in a panic")

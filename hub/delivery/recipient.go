@@ -28,6 +28,7 @@ type recipient struct {
 	wake    chan struct{}
 	due     atomic.Bool   // something that waits may be due
 	left    []store.Claim // open when the lanes were taken
+	saved   time.Duration // monotonic, when cursors were last saved for their own sake
 
 	mu      sync.Mutex
 	cursors map[store.LaneKey]*cursor
@@ -52,6 +53,10 @@ type cursor struct {
 // saveEvery is how many parts a recipient may pass over without moving its
 // durable cursor (protocol.md 3.5).
 const saveEvery = 1000
+
+// saveAfter is how long an idle recipient may keep to itself how far it has
+// come, so that it does not hold up the clean-up of the stream.
+const saveAfter = time.Minute
 
 // nudge wakes the recipient: there is something in a window.
 func (r *recipient) nudge() {

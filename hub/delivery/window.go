@@ -50,6 +50,7 @@ type window struct {
 	changed chan struct{}                           // closed and replaced whenever something changes
 	end     int64                                   // offset of the last part admitted, or before the first
 	last    exchange.FrameID                        // and its frame, zero if there is none
+	floor   int64                                   // what lies before is not remembered
 	known   map[int64]partID                        // the parts admitted last
 	at      map[partID]int64
 	order   []int64
@@ -72,7 +73,7 @@ func newWindow(lane store.LaneKey, maxParts, maxBytes int) *window {
 func (w *window) begin(from int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.end = from - 1
+	w.end, w.floor = from-1, from
 }
 
 // join makes a recipient one whose progress the window waits for.
@@ -129,7 +130,7 @@ func (w *window) tryAdmit(p *part) (changed <-chan struct{}, full bool, err erro
 		return nil, false, errClosed
 	case seen && was != id:
 		return nil, false, errOther
-	case seen || p.offset <= w.end && (len(w.order) == 0 || p.offset < w.order[0]):
+	case seen || p.offset < w.floor:
 		return nil, false, nil // read again after a reconnect
 	case met && at != p.offset:
 		return nil, false, errTwice
@@ -156,6 +157,7 @@ func (w *window) forget(n int) {
 		delete(w.known, o)
 	}
 	w.order = append(w.order[:0:0], w.order[n:]...)
+	w.floor = w.order[0]
 }
 
 // pass says that s needs nothing before at any more.
