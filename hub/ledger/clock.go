@@ -70,9 +70,13 @@ func (g *clockGuard) distrust(reason string) {
 	}
 }
 
+// err looks at the clocks too: a jump is known before anything is written.
 func (g *clockGuard) err() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.started {
+		g.check(g.clock.Now(), g.clock.Monotonic(), 0)
+	}
 	if g.reason == "" || g.confirmed {
 		return nil
 	}

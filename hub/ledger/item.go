@@ -25,6 +25,10 @@ type Needs struct {
 type Item struct {
 	Needs  Needs
 	Decide func(*State) (*Change, error)
+	// ConfirmsClock says that the item is an operator's word that the clock is
+	// right: the writer goes on with it, and the item is decided before any
+	// other.
+	ConfirmsClock bool
 }
 
 // State is what an item may see: the head, facts and rows as they stand after

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -98,7 +99,8 @@ func (w *Writer) Failed() error {
 func (w *Writer) Clock() error { return w.clock.err() }
 
 // ConfirmClock is the operator's word that the clock is right; the writer goes
-// on with it.
+// on with it. To have that word in the ledger before anything else is written,
+// submit an item with ConfirmsClock instead.
 func (w *Writer) ConfirmClock() { w.clock.confirm() }
 
 // Submit queues an item and waits for its fate. On nil error its change is
@@ -175,6 +177,10 @@ func (w *Writer) commit(items []*pending) {
 	if err := w.due.check(context.Background(), w.opt.Store, w.clock); err != nil {
 		w.fail(live, err)
 		return
+	}
+	if i := slices.IndexFunc(live, func(p *pending) bool { return p.item.ConfirmsClock }); i >= 0 {
+		live[0], live[i] = live[i], live[0]
+		w.clock.confirm()
 	}
 	head, wrote, err := w.transact(live)
 	if err != nil {
