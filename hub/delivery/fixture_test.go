@@ -345,6 +345,10 @@ func (r *rec) canonical() []byte {
 // decide records what a person decided about a flow.
 func (b *bench) decide(name string, id exchange.FlowID, what string) {
 	b.t.Helper()
+	b.must(b.tryDecide(name, id, what))
+}
+
+func (b *bench) tryDecide(name string, id exchange.FlowID, what string) error {
 	f := b.plan.Load().flows[id]
 	scope := consent.Scope{Subject: b.person(name), Purpose: f.clause.Purpose, Body: f.recipient.Body, Role: f.recipient.Role}
 	_, err := b.writer.Submit(context.Background(), &ledger.Item{Needs: ledger.Needs{Subjects: []exchange.SubjectID{scope.Subject}},
@@ -355,8 +359,8 @@ func (b *bench) decide(name string, id exchange.FlowID, what string) {
 			}
 			return c, err
 		}})
-	b.must(err)
 	b.d.Nudge()
+	return err
 }
 
 func decision(s *ledger.State, scope consent.Scope, what string) (*ledger.Change, error) {

@@ -50,6 +50,7 @@ func (d *Deliverer) remember(seen map[store.CursorKey]int) {
 func (d *Deliverer) relieveLane(ctx context.Context, w *window, judged bool, seen map[store.CursorKey]int) {
 	for _, id := range w.laggards() {
 		r := d.recipients[id]
+		r.nudge() // it may only have had nothing to look for here
 		before, known := seen[store.CursorKey{System: id, LaneKey: w.lane}]
 		slow := judged && known && w.count(id)-before < w.maxParts/4
 		if !slow && !r.still() {
