@@ -174,7 +174,7 @@ func (h *Hub) loadNetwork(context.Context) error {
 	if len(faults) > 0 {
 		return &NetworkError{faults}
 	}
-	h.plan.Store(newPlan(n, func(t exchange.RecordType) string { return h.catalog.Latest(t).Version }))
+	h.plan.Store(newPlan(n, func(t exchange.RecordType) string { return h.catalog.Latest(t).Version }, h.metrics))
 	return nil
 }
 

@@ -31,12 +31,17 @@ var (
 	_ intake.Plan   = (*intakePlan)(nil)
 )
 
+// losses counts what a recipient's format could not hold.
+type losses interface {
+	MappingLost(f exchange.FlowID, rule string)
+}
+
 // newPlan prepares everything once, so that nothing is looked up per record.
-func newPlan(n *network.Network, version func(exchange.RecordType) string) *plan {
+func newPlan(n *network.Network, version func(exchange.RecordType) string, lost losses) *plan {
 	p := &plan{net: n, flows: map[exchange.FlowID]*planFlow{}, producers: map[producerKey]*planProducer{}}
 	seen := map[exchange.SystemID]bool{}
 	for _, f := range n.Flows() {
-		p.flows[f.ID] = &planFlow{f: f, keep: keepOf(n, f)}
+		p.flows[f.ID] = &planFlow{f: f, keep: keepOf(n), lost: lost}
 		if !seen[f.Recipient.System] {
 			seen[f.Recipient.System] = true
 			p.receive = append(p.receive, f.Recipient.System)
@@ -51,7 +56,7 @@ func newPlan(n *network.Network, version func(exchange.RecordType) string) *plan
 }
 
 // keepOf is how long a record may wait for its recipient.
-func keepOf(n *network.Network, f *network.Flow) time.Duration {
+func keepOf(n *network.Network) time.Duration {
 	if n.Retention.Mailbox > 0 {
 		return n.Retention.Mailbox
 	}
@@ -89,6 +94,7 @@ func (p *intakePlan) Producer(s exchange.SystemID, t exchange.RecordType) intake
 type planFlow struct {
 	f    *network.Flow
 	keep time.Duration
+	lost losses
 }
 
 func (f *planFlow) ID() exchange.FlowID        { return f.f.ID }
@@ -119,9 +125,13 @@ func (f *planFlow) Render(t exchange.Tree, r delivery.Rendering) (exchange.Paylo
 	cut, _ := f.f.Canonical.Minimise(t.Without(r.Pruned), r.Permitted, f.f.ValueCategories)
 	out := cut
 	if f.f.Mapping != nil {
+		var report mapping.Report
 		var err error
-		if out, _, err = f.f.Mapping.Apply(cut, mapping.Context{At: r.At, Name: r.Name}); err != nil {
+		if out, report, err = f.f.Mapping.Apply(cut, mapping.Context{At: r.At, Name: r.Name}); err != nil {
 			return exchange.Payload{}, "", faultsOf(err, "mapping")
+		}
+		for _, l := range report.Lost { // never silent
+			f.lost.MappingLost(f.f.ID, l.Rule)
 		}
 	}
 	if faults := refusing(f.f.TargetSchema.Validate(out)); len(faults) > 0 {

@@ -26,6 +26,7 @@ type Metrics struct {
 	spilled   *prometheus.CounterVec
 	recipient *prometheus.GaugeVec
 	events    *prometheus.CounterVec
+	losses    *prometheus.CounterVec
 	logDrops  prometheus.Counter
 }
 
@@ -51,12 +52,13 @@ func NewMetrics(r *prometheus.Registry, version string) *Metrics {
 		recipient: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "raccordo_recipient_state",
 			Help: "1 for the state a recipient system is in."}, []string{"system", "state"}),
 		events:   counter("connector_events_total", "What connectors noticed.", "system", "event"),
+		losses:   counter("mapping_losses_total", "Values a recipient's format could not hold as they were, at each time a record was made for it.", "flow", "rule"),
 		logDrops: prometheus.NewCounter(prometheus.CounterOpts{Name: "raccordo_log_dropped_lines_total", Help: "Log lines that could not be written in time."}),
 	}
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "raccordo_build_info", Help: "Always 1."}, []string{"version"})
 	info.WithLabelValues(version).Set(1)
 	r.MustRegister(m.accepted, m.refused, m.requests, m.duration, m.sent, m.sendTime, m.claimed, m.spilled, m.recipient,
-		m.events, m.logDrops, info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		m.events, m.losses, m.logDrops, info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
@@ -96,6 +98,12 @@ func (m *Metrics) Claimed(s exchange.SystemID, n int) {
 // Spilled counts records moved to waiting.
 func (m *Metrics) Spilled(s exchange.SystemID, n int) {
 	m.spilled.WithLabelValues(string(s)).Add(float64(n))
+}
+
+// MappingLost counts a value that was lost when a record was made for a
+// recipient; rule is one of package mapping's.
+func (m *Metrics) MappingLost(f exchange.FlowID, rule string) {
+	m.losses.WithLabelValues(string(f), rule).Inc()
 }
 
 var recipientStates = []delivery.RecipientState{delivery.RecipientIdle, delivery.RecipientSending, delivery.RecipientBackoff, delivery.RecipientStopped}
