@@ -2,18 +2,16 @@ package hub
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/pprof"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill/message"
-
 	"raccordo/hub/exchange"
 	"raccordo/hub/keys"
 	"raccordo/hub/store"
 	"raccordo/hub/stream"
+	"raccordo/hub/stream/feed"
 	"raccordo/hub/telemetry"
 )
 
@@ -194,20 +192,7 @@ func (h *Hub) oldestFrame(ctx context.Context, class exchange.Class) (int64, boo
 	if err != nil {
 		return 0, false, err
 	}
-	var at int64
-	var found bool
-	err = h.stream.Read(ctx, class.String(), max(from, 1), 1, func(_ stream.Offset, _ int, m *message.Message) error {
-		p, err := exchange.DecodePart(m.Payload)
-		if err != nil {
-			return err
-		}
-		at, found = p.Header.ReceivedAt, true
-		return nil
-	})
-	if errors.Is(err, stream.ErrAboveEnd) {
-		err = nil
-	}
-	return at, found, err
+	return feed.ReceivedAt(ctx, h.stream, class, from)
 }
 
 // trimBefore is the lowest offset that is still needed: by a recipient's

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/ThreeDotsLabs/watermill/message"
 	"golang.org/x/mod/sumdb/note"
 
 	"raccordo/connectors"
@@ -24,8 +23,7 @@ import (
 	"raccordo/hub/person"
 	"raccordo/hub/person/rowstore"
 	"raccordo/hub/store"
-	"raccordo/hub/stream"
-	"raccordo/hub/stream/embedded"
+	"raccordo/hub/stream/feed"
 	"raccordo/schemas"
 )
 
@@ -141,7 +139,7 @@ func (h *Hub) openDelivery(ctx context.Context) error {
 	}
 	d := h.cfg.Delivery
 	h.deliverer = delivery.New(delivery.Options{Plan: func() delivery.Plan { return h.plan.Load() }, Former: former,
-		Views: h.store, Ledger: h.writer, Side: h.store, Stream: lanes{h.stream}, Sealer: h.keys, Sinks: h.sinks, Outlets: outlets,
+		Views: h.store, Ledger: h.writer, Side: h.store, Stream: feed.Lanes{Log: h.stream}, Sealer: h.keys, Sinks: h.sinks, Outlets: outlets,
 		Metrics: h.metrics, Clock: h.opt.Clock, Logger: h.log, Random: h.random(), Limits: schemas.DefaultLimits(),
 		WorkFile: h.work, Worked: worked, Lanes: h.cfg.Stream.Lanes, SendTimeout: d.SendTimeout, BackoffMin: d.BackoffMin,
 		BackoffMax: d.BackoffMax, SpillAfter: d.SpillAfter})
@@ -188,47 +186,11 @@ func (h *Hub) former(ctx context.Context) (map[exchange.FlowID]exchange.SystemID
 func (h *Hub) openIntake(context.Context) error {
 	c := h.cfg.Intake
 	h.index = intake.NewIndex(intake.IndexOptions{Store: h.store, Clock: h.opt.Clock, Logger: h.log, MaxKeys: c.MaxKeys, Keep: c.KeepKeys})
-	h.intake = intake.New(intake.Options{Plan: func() intake.Plan { return &intakePlan{h.plan.Load()} }, Publisher: frames{h.stream},
+	h.intake = intake.New(intake.Options{Plan: func() intake.Plan { return &intakePlan{h.plan.Load()} }, Publisher: feed.Frames{Log: h.stream},
 		Keys: h.keys, Directory: h.directory, Admission: h.admission(), Index: h.index, Clock: h.opt.Clock, Metrics: h.metrics,
 		Logger: h.log, Lanes: h.cfg.Stream.Lanes,
 		Limits: codec.LineLimits{MaxBytes: c.BodyBytes, MaxLines: c.Lines, MaxLineBytes: 1 << 20}})
 	return nil
-}
-
-// frames is the embedded log as intake sees it.
-type frames struct{ log *embedded.Log }
-
-func (f frames) Append(ctx context.Context, topic string, msgs ...*message.Message) ([]stream.Offset, error) {
-	return f.log.Append(ctx, topic, msgs...)
-}
-
-func (f frames) Message(topic string, o stream.Offset) (*message.Message, error) {
-	return f.log.ReadAt(topic, o)
-}
-
-// lanes is the embedded log as delivery sees it.
-type lanes struct{ log *embedded.Log }
-
-func (l lanes) Subscriber(lane store.LaneKey, from int64) (message.Subscriber, error) {
-	return l.log.Subscriber(embedded.SubscriberConfig{Lanes: []int{int(lane.Lane)},
-		Start: func(int) stream.Offset { return stream.Offset(from) }})
-}
-
-func (l lanes) Bounds(class exchange.Class) (first, next int64, err error) {
-	a, b, err := l.log.Bounds(class.String(), 0)
-	return int64(a), int64(b), err
-}
-
-func (l lanes) FrameAt(class exchange.Class, offset int64) (exchange.FrameID, bool, error) {
-	m, err := l.log.ReadAt(class.String(), stream.Offset(offset))
-	if errors.Is(err, stream.ErrBelowStart) || errors.Is(err, stream.ErrAboveEnd) {
-		return exchange.FrameID{}, false, nil
-	}
-	if err != nil {
-		return exchange.FrameID{}, false, err
-	}
-	id, err := exchange.ParseFrameID(m.Metadata.Get(stream.MetaFrame))
-	return id, err == nil, err
 }
 
 // clientKeys reads systems' keys from the store.
