@@ -492,6 +492,9 @@ func (l *life) after(kind exchange.EntryKind, n int) {
 	l.past = l.count(kind, n)
 }
 
+// spare lets it live.
+func (l *life) spare() { l.mu.Lock(); defer l.mu.Unlock(); l.at, l.past = nil, nil }
+
 func (l *life) count(kind exchange.EntryKind, n int) func(exchange.EntryKind) {
 	return func(k exchange.EntryKind) {
 		if k != kind {

@@ -169,6 +169,7 @@ func (m *machine) Reopen(t *rapid.T) {
 func (m *machine) rest(t *rapid.T) {
 	m.sealer.away.Store(false)
 	m.revive()
+	m.life.spare()
 	if m.halted {
 		m.Halt(t)
 	}
