@@ -24,6 +24,7 @@ run: build ## build and run the demo: a hub, the bodies' systems around it, thin
 .PHONY: test
 test: tools ## run every test, with the race detector
 	$(GO) test -race -timeout 20m ./...
+	$(GO) test -race -tags faults -run FatalRecord ./hub/crashtest
 
 # What the tests need beside Go. Where it may (Debian, root) it is installed;
 # elsewhere the tests say what they skip. With CI=true they fail instead.
