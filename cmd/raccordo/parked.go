@@ -17,10 +17,12 @@ func (p *process) parked(ctx context.Context, args []string) error {
 }
 
 func (p *process) parkedList(ctx context.Context, args []string) error {
-	o := p.operator("parked list", "", `Lists parked records, oldest first, with the reason of each; a page at a time.`, `raccordo parked list`)
+	o := p.operator("parked list", "", `Lists parked records, oldest first, with the reason of each; a page at a time.`, `raccordo parked list
+		raccordo parked list --ids`)
 	var q control.ParkedQuery
 	o.flags.Uint64Var(&q.After, "after", 0, "show what comes after this `NUMBER`")
 	o.flags.IntVar(&q.Limit, "limit", 100, "at most so `MANY`, 1 to 500")
+	ids := o.flags.Bool("ids", false, "print numbers alone, one a line, for the other commands")
 	if err := o.parse(args, 0, 0); err != nil {
 		return err
 	}
@@ -29,6 +31,12 @@ func (p *process) parkedList(ctx context.Context, args []string) error {
 		return err
 	}
 	return o.show(got, func(w io.Writer) {
+		if *ids {
+			for _, r := range got.Parked {
+				fmt.Fprintln(w, r.ID)
+			}
+			return
+		}
 		rows := [][]string{{"NUMBER", "PARKED", "FLOW", "REASON", "DISCLOSED", "ATTEMPTS", "RECORD"}}
 		for _, r := range got.Parked {
 			rows = append(rows, []string{fmt.Sprint(r.ID), instant(r.Parked), string(r.Flow), string(r.Reason), r.Mark, fmt.Sprint(r.Attempt), r.Record.String()})
@@ -41,7 +49,8 @@ func (p *process) parkedList(ctx context.Context, args []string) error {
 }
 
 func (p *process) parkedShow(ctx context.Context, args []string) error {
-	o := p.operator("parked show", "NUMBER", `Shows why a record is parked: reason, pointers and rules; never its content.`, `raccordo parked show 1`)
+	o := p.operator("parked show", "NUMBER", `Shows why a record is parked: reason, pointers and rules; never its content.`,
+		`raccordo parked list --ids --limit 1 | xargs -r raccordo parked show`)
 	if err := o.parse(args, 1, 1); err != nil {
 		return err
 	}
@@ -65,10 +74,10 @@ func (p *process) parkedShow(ctx context.Context, args []string) error {
 
 func (p *process) reopen(ctx context.Context, args []string, what string) error {
 	about, example := `Offers parked records again: each is decided anew, like a new one. A record behind which the same person's next ones were
-		delivered already goes only with --out-of-order.`, `raccordo parked replay --reason recipient_repaired 1`
+		delivered already goes only with --out-of-order.`, `raccordo parked list --ids | xargs -r raccordo parked replay --reason recipient_repaired`
 	if what == "discard" {
 		about, example = `Gives parked records up for good. The ledger keeps that they were accepted, and why they were discarded.`,
-			`raccordo parked discard --reason entered_in_error 2`
+			`raccordo parked list --ids --limit 1 | xargs -r raccordo parked discard --reason entered_in_error`
 	}
 	o := p.operator("parked "+what, "--reason CODE NUMBER...", about, example)
 	var q control.ParkedAct

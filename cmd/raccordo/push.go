@@ -27,7 +27,8 @@ func (p *process) push(ctx context.Context, args []string) error {
 		`Pushes records of a type in the name of a system, in that system's own format: one (JSON or XML), or many, one a line (NDJSON). The media type
 		follows from the file's extension (.json, .ndjson, .jsonl, .xml) or --type. What the acknowledgement names is durable. When the outcome is
 		not known, the same command with the same --key-id repeats the push without doubling it. It exits 5 when some lines were refused.`,
-		`raccordo push --as oss_pistoia_desk --key desk.key service_request deploy/examples/health_accompaniment.json`)
+		`raccordo push --as oss_pistoia_desk --key desk.key service_request deploy/examples/health_accompaniment.json
+		raccordo push --as oss_pistoia_desk --key desk.key service_request deploy/examples/day.ndjson`)
 	var media, key string
 	c.flags.StringVar(&media, "type", "", "`MEDIA` type, or json, ndjson, xml; default: by the file's extension")
 	c.flags.StringVar(&key, "key-id", "", "Idempotency-`KEY` of this push; default: a random one, which is printed")
