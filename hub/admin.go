@@ -5,13 +5,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/pprof"
-	"time"
 
 	"raccordo/hub/exchange"
-	"raccordo/hub/keys"
 	"raccordo/hub/store"
-	"raccordo/hub/stream"
-	"raccordo/hub/stream/feed"
 	"raccordo/hub/telemetry"
 )
 
@@ -91,128 +87,4 @@ func (h *Hub) flowName(n exchange.Number) exchange.FlowID {
 		return f.ID
 	}
 	return exchange.FlowID(fmt.Sprintf("former_%08x", uint32(n)))
-}
-
-// upkeep forgets what is over: used token ids, parts of the stream that every
-// recipient has passed and no key answers from any more, and the data keys of
-// days nothing is left of.
-func (h *Hub) upkeep() {
-	quit, done := make(chan struct{}), make(chan struct{})
-	h.onClose("upkeep", func(context.Context) error { close(quit); <-done; return nil })
-	go func() {
-		defer close(done)
-		t := time.NewTicker(10 * time.Minute)
-		defer t.Stop()
-		for {
-			select {
-			case <-t.C:
-			case <-quit:
-				return
-			}
-			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-			if err := h.tidy(ctx); err != nil {
-				h.log.Warn("upkeep is held up", "error", err.Error())
-			}
-			cancel()
-		}
-	}()
-}
-
-func (h *Hub) tidy(ctx context.Context) error {
-	now := h.opt.Clock.Now()
-	for {
-		var n int
-		err := h.store.Side(ctx, func(tx store.SideTx) (err error) {
-			n, err = tx.ForgetUsed(now.UnixMilli(), 5000)
-			return err
-		})
-		if err != nil {
-			return fmt.Errorf("forget used token ids: %w", err)
-		}
-		if n == 0 {
-			break
-		}
-	}
-	for _, class := range [2]exchange.Class{exchange.ClassPrompt, exchange.ClassBulk} {
-		before, err := h.trimBefore(ctx, class, now.Add(-h.cfg.Intake.KeepKeys))
-		if err != nil {
-			return err
-		}
-		if before > 1 {
-			if err := h.stream.Trim(class.String(), before); err != nil {
-				return fmt.Errorf("clean up the stream: %w", err)
-			}
-		}
-	}
-	return h.destroyKeys(ctx, now)
-}
-
-// destroyKeys destroys the data keys of days from which nothing sealed is
-// needed any more (protocol.md 8.3).
-func (h *Hub) destroyKeys(ctx context.Context, now time.Time) error {
-	oldest := map[keys.Place]int64{}
-	err := h.store.View(ctx, func(tx store.ReadTx) error {
-		for place, read := range map[keys.Place]func() (int64, bool, error){
-			keys.PlaceWaiting: tx.OldestWaiting, keys.PlaceParked: tx.OldestParked} {
-			at, found, err := read()
-			if err != nil {
-				return err
-			}
-			if !found {
-				at = now.UnixMilli()
-			}
-			oldest[place] = at
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("oldest of what is set aside: %w", err)
-	}
-	oldest[keys.PlaceStream] = now.UnixMilli()
-	for _, class := range [2]exchange.Class{exchange.ClassPrompt, exchange.ClassBulk} {
-		at, found, err := h.oldestFrame(ctx, class)
-		if err != nil {
-			return err
-		}
-		if found {
-			oldest[keys.PlaceStream] = min(oldest[keys.PlaceStream], at)
-		}
-	}
-	for place, at := range oldest {
-		if err := h.keys.DestroyBefore(place, keys.DayOf(time.UnixMilli(at))); err != nil {
-			return fmt.Errorf("destroy data keys of %s: %w", place, err)
-		}
-	}
-	return nil
-}
-
-// oldestFrame is when the first frame that is still needed was received.
-func (h *Hub) oldestFrame(ctx context.Context, class exchange.Class) (int64, bool, error) {
-	from, err := h.trimBefore(ctx, class, h.opt.Clock.Now().Add(-h.cfg.Intake.KeepKeys))
-	if err != nil {
-		return 0, false, err
-	}
-	return feed.ReceivedAt(ctx, h.stream, class, from)
-}
-
-// trimBefore is the lowest offset that is still needed: by a recipient's
-// cursor, by the index, or by a key that still answers.
-func (h *Hub) trimBefore(ctx context.Context, class exchange.Class, kept time.Time) (stream.Offset, error) {
-	lowest := h.deliverer.Lowest(class)
-	err := h.store.View(ctx, func(tx store.ReadTx) error {
-		oldest, found, err := tx.OldestKey(class, kept.UnixMilli())
-		if err != nil {
-			return err
-		}
-		if found {
-			lowest = min(lowest, oldest)
-		}
-		indexed, _, err := tx.Progress("index/" + class.String())
-		lowest = min(lowest, indexed)
-		return err
-	})
-	if err != nil {
-		return 0, fmt.Errorf("what the stream still needs: %w", err)
-	}
-	return stream.Offset(max(lowest, 0)), nil
 }

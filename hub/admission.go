@@ -2,7 +2,6 @@ package hub
 
 import (
 	"context"
-	"fmt"
 
 	"raccordo/hub/exchange"
 	"raccordo/hub/intake"
@@ -12,22 +11,8 @@ import (
 // admission refuses pushes while delivery is too far behind or a recipient has
 // no room (protocol.md 2.9).
 func (h *Hub) admission() intake.Admission {
-	return intake.NewAdmission(intake.AdmissionOptions{Lag: h.lag, Waiting: h.waiting, Clock: h.opt.Clock,
+	return intake.NewAdmission(intake.AdmissionOptions{Lag: func() (map[store.LaneKey]int, error) { return h.deliverer.Lag(), nil }, Waiting: h.waiting, Clock: h.opt.Clock,
 		MaxLag: h.cfg.Delivery.LagMax, MaxWaiting: h.cfg.Delivery.WaitingMax})
-}
-
-// lag is, per class, how many parts are in the stream beyond the slowest
-// cursor. Cursors are per lane and offsets per class, so it is told for lane 0.
-func (h *Hub) lag() (map[store.LaneKey]int, error) {
-	out := map[store.LaneKey]int{}
-	for _, class := range [2]exchange.Class{exchange.ClassPrompt, exchange.ClassBulk} {
-		highest, err := h.stream.HighestAccepted(class.String())
-		if err != nil {
-			return nil, fmt.Errorf("end of the stream: %w", err)
-		}
-		out[store.LaneKey{Class: class}] = int(max(0, int64(highest)-h.deliverer.Lowest(class)))
-	}
-	return out, nil
 }
 
 func (h *Hub) waiting(ctx context.Context) (n map[exchange.SystemID]int, err error) {

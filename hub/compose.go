@@ -2,10 +2,7 @@ package hub
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 
@@ -18,7 +15,6 @@ import (
 	"raccordo/hub/exchange"
 	"raccordo/hub/intake"
 	"raccordo/hub/ledger"
-	"raccordo/hub/network"
 	"raccordo/hub/officer"
 	"raccordo/hub/person"
 	"raccordo/hub/person/rowstore"
@@ -106,25 +102,17 @@ func (h *Hub) openConnector(kind connectors.Kind, config connectors.Config, sett
 	return nil
 }
 
-// claims defers to the deliverer, which is made after the connectors.
-type claims struct{ h *Hub }
-
-func (c claims) Fetch(ctx context.Context, r connectors.FetchRequest) (connectors.FetchResult, error) {
-	return c.h.deliverer.Fetch(ctx, r)
-}
-
-func (c claims) Acknowledge(ctx context.Context, r connectors.AckRequest) ([]connectors.AckResult, error) {
-	return c.h.deliverer.Acknowledge(ctx, r)
-}
-
 func (h *Hub) openDelivery(ctx context.Context) error {
 	worked, err := h.openWork()
 	if err != nil {
 		return err
 	}
-	former, err := h.former(ctx)
-	if err != nil {
+	if h.former, err = h.formerFlows(ctx); err != nil {
 		return err
+	}
+	former := make(map[exchange.FlowID]exchange.SystemID, len(h.former))
+	for id, f := range h.former {
+		former[id] = f.Recipient
 	}
 	outlets := map[exchange.SystemID]*delivery.Outlet{}
 	for id, o := range h.outlets {
@@ -158,9 +146,9 @@ func (h *Hub) openWork() ([]exchange.RecordID, error) {
 	return delivery.ReadWork(f)
 }
 
-// former reads from the ledger where flows of earlier networks led.
-func (h *Hub) former(ctx context.Context) (map[exchange.FlowID]exchange.SystemID, error) {
-	out := map[exchange.FlowID]exchange.SystemID{}
+// formerFlows reads from the ledger where flows of earlier networks led.
+func (h *Hub) formerFlows(ctx context.Context) (map[exchange.FlowID]exchange.FlowFact, error) {
+	out := map[exchange.FlowID]exchange.FlowFact{}
 	for from := uint64(0); ; {
 		var entries []store.StoredEntry
 		err := h.store.View(ctx, func(tx store.ReadTx) (err error) {
@@ -176,7 +164,7 @@ func (h *Hub) former(ctx context.Context) (map[exchange.FlowID]exchange.SystemID
 				return nil, fmt.Errorf("adoption %d: %w", e.Seq, err)
 			}
 			for _, f := range fact.Flows {
-				out[f.Flow] = f.Recipient
+				out[f.Flow] = f
 			}
 			from = e.Seq + 1
 		}
@@ -191,73 +179,4 @@ func (h *Hub) openIntake(context.Context) error {
 		Logger: h.log, Lanes: h.cfg.Stream.Lanes,
 		Limits: codec.LineLimits{MaxBytes: c.BodyBytes, MaxLines: c.Lines, MaxLineBytes: 1 << 20}})
 	return nil
-}
-
-// clientKeys reads systems' keys from the store.
-type clientKeys struct{ store store.Store }
-
-func (c clientKeys) SystemKey(ctx context.Context, system exchange.SystemID, kid string) ([]byte, error) {
-	var out []byte
-	err := c.store.View(ctx, func(tx store.ReadTx) error {
-		keys, err := tx.ClientKeys()
-		for _, k := range keys {
-			if k.System == system && k.KeyID == kid {
-				out = k.JWK
-			}
-		}
-		return err
-	})
-	return out, err
-}
-
-// clients are the systems of a network as vouchers name them.
-func clients(n *network.Network) []access.Client {
-	var out []access.Client
-	for _, s := range n.Systems() {
-		if s.Client == "" {
-			continue
-		}
-		c := access.Client{ID: s.Client, System: s.ID, Body: s.Body.ID, ConsumerID: s.Body.Consumer, Purposes: s.Purposes}
-		for _, k := range s.Keys {
-			if key, err := access.ParseKey([]byte(k)); err == nil {
-				c.Keys = append(c.Keys, key)
-			}
-		}
-		out = append(out, c)
-	}
-	return out
-}
-
-// bind opens the listeners, so that a port that is taken is known before
-// anything runs.
-func (h *Hub) bind(context.Context) error {
-	var err error
-	if h.apiListener, err = h.listen("tcp", h.cfg.Listen, "listen"); err != nil {
-		return err
-	}
-	if h.adminListener, err = h.listen("tcp", h.cfg.Admin.Listen, "admin.listen"); err != nil {
-		return err
-	}
-	path := filepath.Join(h.cfg.DataDir, controlSocket)
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) { // nobody else is on it: the store is locked
-		return fmt.Errorf("control socket: %w", err)
-	}
-	if h.control, err = h.listen("unix", path, "control socket"); err != nil {
-		return err
-	}
-	return os.Chmod(path, 0o600)
-}
-
-func (h *Hub) listen(kind, address, key string) (net.Listener, error) {
-	l, err := net.Listen(kind, address)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrConfig, key, err)
-	}
-	h.onClose(key, func(context.Context) error {
-		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-			return err
-		}
-		return nil
-	})
-	return l, nil
 }

@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,7 +20,6 @@ import (
 
 	"raccordo/connectors"
 	"raccordo/hub/access"
-	"raccordo/hub/control"
 	"raccordo/hub/delivery"
 	"raccordo/hub/exchange"
 	"raccordo/hub/intake"
@@ -30,7 +28,6 @@ import (
 	"raccordo/hub/network"
 	"raccordo/hub/officer"
 	"raccordo/hub/person"
-	"raccordo/hub/store"
 	"raccordo/hub/store/sqlite"
 	"raccordo/hub/stream/embedded"
 	"raccordo/hub/telemetry"
@@ -107,23 +104,33 @@ type Hub struct {
 	register   *officer.Register
 	access     *access.Directory
 	voucherSet *access.KeySet // of the hub's own vouchers, nil if another issues them
+	edge       edge
+	api        http.Handler
 	work       *os.File
+	former     map[exchange.FlowID]exchange.FlowFact // flows of earlier networks
 
 	apiListener   net.Listener
 	adminListener net.Listener
 	control       net.Listener
-	servers       []*http.Server
 	sinks         delivery.Sinks
 	outlets       map[exchange.SystemID]connectors.Outlet
 
 	imbalance atomic.Int64 // as last compared
+	keyLook   atomic.Pointer[keyLook]
+	standing  atomic.Pointer[standing]
+	failed    chan struct{} // closed when only a restart helps
+	failOnce  sync.Once
 
-	state   atomic.Pointer[string] // why it is not ready; "" is ready
-	keyLook atomic.Pointer[keyLook]
-	closers []closer
-	mu      sync.Mutex
-	started bool
-	stopped bool
+	tidying sync.Mutex
+	retired map[string]time.Duration // earlier voucher keys, and when they were seen first (monotonic)
+
+	mu       sync.Mutex // over starting and stopping
+	started  bool
+	stopped  bool
+	stopOnce sync.Once
+	stopErr  error
+	closers  []closer
+	doors    []closer // closed before the others: no new request comes in
 }
 
 // closer is a teardown, registered the moment its thing exists.
@@ -133,14 +140,16 @@ type closer struct {
 }
 
 // New checks the configuration and the network, opens the data directory and
-// binds the listeners. Nothing runs before [Hub.Start]. Errors: [ErrConfig],
-// [*NetworkError], [ErrInUse], [store.ErrForeign].
+// binds the listeners. Nothing runs before [Hub.Start], and nothing is made in
+// the data directory before configuration and network are found without fault.
+// Errors: [ErrConfig], [*NetworkError], [ErrInUse], [store.ErrForeign].
 func New(ctx context.Context, opt Options) (*Hub, error) {
 	opt.defaults()
-	h := &Hub{opt: opt, cfg: opt.Config, log: opt.Logger, metrics: telemetry.NewMetrics(prometheus.NewRegistry(), opt.Version)}
-	h.notReady("starting")
+	h := &Hub{opt: opt, cfg: opt.Config, log: opt.Logger, metrics: telemetry.NewMetrics(prometheus.NewRegistry(), opt.Version),
+		failed: make(chan struct{}), retired: map[string]time.Duration{}}
+	h.stand(phaseStarting, "starting")
 	if err := h.open(ctx); err != nil {
-		return nil, errors.Join(err, h.close(context.Background()))
+		return nil, errors.Join(err, h.close(context.WithoutCancel(ctx)))
 	}
 	return h, nil
 }
@@ -149,8 +158,8 @@ func (h *Hub) open(ctx context.Context) error {
 	if err := h.cfg.Validate(); err != nil {
 		return err
 	}
-	steps := []func(context.Context) error{h.loadNetwork, h.openData, h.openKeys, h.openLedger, h.openPersons, h.openConnectors,
-		h.openDelivery, h.openIntake, h.bind}
+	steps := []func(context.Context) error{h.loadEdge, h.loadNetwork, h.openData, h.openKeys, h.openLedger, h.openPersons, h.openConnectors,
+		h.openDelivery, h.openIntake, h.bind, h.openAPI}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return err
@@ -159,88 +168,18 @@ func (h *Hub) open(ctx context.Context) error {
 	return nil
 }
 
-func (h *Hub) loadNetwork(context.Context) error {
-	var err error
-	if h.catalog, err = catalog.Load(); err != nil {
-		return fmt.Errorf("catalogue: %w", err)
-	}
-	fsys := h.opt.Network
-	if fsys == nil {
-		if fsys, err = NetworkFS(h.cfg.Network, h.opt.Builtin); err != nil {
-			return err
-		}
-	}
-	n, faults := network.Load(fsys, network.Options{Catalog: h.catalog, Kinds: Kinds{h.opt.Kinds}, Now: h.opt.Clock.Now()})
-	if len(faults) > 0 {
-		return &NetworkError{faults}
-	}
-	h.plan.Store(newPlan(n, func(t exchange.RecordType) string { return h.catalog.Latest(t).Version }, h.metrics))
-	return nil
-}
-
-func (h *Hub) openData(ctx context.Context) error {
-	if err := os.MkdirAll(h.cfg.DataDir, 0o700); err != nil {
-		return fmt.Errorf("%w: data_dir: %w", ErrConfig, err)
-	}
-	var err error
-	h.store, err = sqlite.Open(ctx, sqlite.Options{Dir: h.cfg.DataDir, Rand: h.opt.Rand, Logger: h.log})
-	if errors.Is(err, store.ErrInUse) {
-		return fmt.Errorf("%w: %s", ErrInUse, h.cfg.DataDir)
-	}
-	if err != nil {
-		return fmt.Errorf("open store: %w", err)
-	}
-	h.onClose("store", func(context.Context) error { return h.store.Close() })
-	h.stream, err = embedded.Open(embedded.Options{Dir: filepath.Join(h.cfg.DataDir, "stream"), Hub: h.store.Hub(),
-		Lanes: h.cfg.Stream.Lanes, SegmentBytes: h.cfg.Stream.SegmentBytes, MaxBytes: h.cfg.Stream.MaxBytes, Logger: h.log, Random: h.opt.Rand})
-	if err != nil {
-		return fmt.Errorf("open stream: %w", err)
-	}
-	h.onClose("stream", func(context.Context) error { return h.stream.Close() })
-	return nil
-}
-
-func (h *Hub) openKeys(ctx context.Context) error {
-	size, err := h.size(ctx)
-	if err != nil {
-		return err
-	}
-	origin := h.cfg.Checkpoint.Origin
-	if origin == "" {
-		origin = "raccordo/" + h.store.Hub().String()
-	}
-	// A data directory that has a ledger and no keyring has lost it: a new one
-	// could open nothing of it.
-	h.keys, err = local.Open(local.Options{Path: filepath.Join(h.cfg.DataDir, "keyring"), Origin: origin, MustExist: size > 0,
-		Clock: h.opt.Clock.Now, Rand: h.opt.Rand})
-	if err != nil {
-		return fmt.Errorf("open keyring: %w", err)
-	}
-	return nil
-}
-
-func (h *Hub) size(ctx context.Context) (n uint64, err error) {
-	err = h.store.View(ctx, func(tx store.ReadTx) error {
-		head, err := tx.Head()
-		n = head.Size
-		return err
-	})
-	return n, err
-}
-
 // Stop takes no new request, lets what is under way end and be settled, and
 // closes everything, last opened first, whatever fails. It may be called
-// before Start and again.
+// before Start and again; then it waits for the first call and gives its error.
 func (h *Hub) Stop(ctx context.Context) error {
 	h.mu.Lock()
-	if h.stopped {
-		h.mu.Unlock()
-		return nil
-	}
 	h.stopped = true
 	h.mu.Unlock()
-	h.notReady("stopping")
-	return h.close(ctx)
+	h.stopOnce.Do(func() {
+		h.stand(phaseStopping, "stopping")
+		h.stopErr = h.close(ctx)
+	})
+	return h.stopErr
 }
 
 func (h *Hub) onClose(name string, fn func(context.Context) error) {
@@ -249,12 +188,14 @@ func (h *Hub) onClose(name string, fn func(context.Context) error) {
 
 func (h *Hub) close(ctx context.Context) error {
 	var errs []error
-	for i := len(h.closers) - 1; i >= 0; i-- {
-		if err := h.closers[i].fn(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("close %s: %w", h.closers[i].name, err))
+	for _, list := range [2][]closer{h.doors, h.closers} {
+		for i := len(list) - 1; i >= 0; i-- {
+			if err := list[i].fn(ctx); err != nil {
+				errs = append(errs, fmt.Errorf("close %s: %w", list[i].name, err))
+			}
 		}
 	}
-	h.closers = nil
+	h.doors, h.closers = nil, nil
 	return errors.Join(errs...)
 }
 
@@ -284,54 +225,8 @@ func (h *Hub) Register() *officer.Register { return h.register }
 // Intake is where pushes are accepted.
 func (h *Hub) Intake() *intake.Intake { return h.intake }
 
-// Ready is nil when the hub serves, else why it does not.
-func (h *Hub) Ready(ctx context.Context) error {
-	why := *h.state.Load()
-	switch {
-	case why != "":
-	case h.writer.Failed() != nil:
-		why = "the store stopped: restart the hub, it reads again what was written"
-	case h.writer.Clock() != nil:
-		return h.writer.Clock()
-	case len(h.deliverer.Quarantined()) > 0:
-		why = "a lane is quarantined"
-	case h.signer.Failed() != nil:
-		why = "checkpoints of the ledger cannot be signed as they should: " + h.signer.Failed().Error()
-	default:
-		if h.keysGone() {
-			why = "the keys are not available"
-		}
-	}
-	if why == "" {
-		return nil
-	}
-	return exchange.NewError(exchange.CodeUnavailable, exchange.ReasonShuttingDown, why).After(5 * time.Second)
-}
-
-// keysGone looks at the keys at most once a second: every push asks, and the
-// look reads a file.
-func (h *Hub) keysGone() bool {
-	now := h.opt.Clock.Monotonic()
-	last := h.keyLook.Load()
-	if last == nil || now-last.at >= time.Second {
-		last = &keyLook{at: now, gone: h.keys.Check() != nil}
-		h.keyLook.Store(last)
-	}
-	return last.gone
-}
-
-// keyLook is what a look at the keys showed, and when (monotonic).
-type keyLook struct {
-	at   time.Duration
-	gone bool
-}
-
-func (h *Hub) notReady(why string) { h.state.Store(&why) }
-
 func (h *Hub) random() *mathrand.Rand {
 	var seed [32]byte
 	_, _ = io.ReadFull(h.opt.Rand, seed[:])
 	return mathrand.New(mathrand.NewChaCha8(seed))
 }
-
-var _ control.Hub = (*operator)(nil)

@@ -35,6 +35,9 @@ func identified(p api.PersonIdentifier, body exchange.BodyID) (officer.Person, e
 type consents struct{ h *Hub }
 
 func (s consents) Decide(ctx context.Context, c api.Caller, d api.ConsentDecision) (api.Consent, error) {
+	if err := s.h.Ready(ctx); err != nil {
+		return api.Consent{}, err
+	}
 	p, err := identified(d.Person, c.Body)
 	if err != nil {
 		return api.Consent{}, err
@@ -85,6 +88,9 @@ func consentOut(c officer.Consent) api.Consent {
 }
 
 func (s consents) Withdraw(ctx context.Context, c api.Caller, id exchange.ConsentID, who string) (api.ConsentEnd, error) {
+	if err := s.h.writable(); err != nil {
+		return api.ConsentEnd{}, err
+	}
 	end, err := s.h.register.Withdraw(ctx, by(c), id, indicated(who), consent.MethodVerbalRecorded)
 	if err != nil {
 		return api.ConsentEnd{}, err
@@ -133,6 +139,9 @@ func (s consents) Search(ctx context.Context, c api.Caller, q api.ConsentQuery) 
 type dossiers struct{ h *Hub }
 
 func (s dossiers) Open(ctx context.Context, c api.Caller, d api.DossierOpening) (api.Dossier, error) {
+	if err := s.h.Ready(ctx); err != nil {
+		return api.Dossier{}, err
+	}
 	p, err := identified(d.Person, c.Body)
 	if err != nil {
 		return api.Dossier{}, err
@@ -172,6 +181,9 @@ func dossierOut(d officer.Dossier) api.Dossier {
 }
 
 func (s dossiers) Close(ctx context.Context, c api.Caller, id exchange.DossierID, _ string) (api.Dossier, error) {
+	if err := s.h.writable(); err != nil {
+		return api.Dossier{}, err
+	}
 	got, err := s.h.register.CloseDossier(ctx, by(c), id)
 	if err != nil {
 		return api.Dossier{}, err

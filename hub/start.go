@@ -2,98 +2,121 @@ package hub
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-
-	"raccordo/hub/api"
-	"raccordo/hub/control"
 	"raccordo/hub/exchange"
 	"raccordo/hub/ledger"
 	"raccordo/hub/store"
-	"raccordo/hub/telemetry"
 )
 
+// errOnce says that a hub is started once; make another one.
+var errOnce = errors.New("the hub was started or stopped before")
+
+// undoing bounds how long a failed start may take to close what it opened.
+const undoing = 30 * time.Second
+
 // Start brings the hub up: the admin and control listeners first, so that an
-// operator sees and can end what holds it up, then ledger, index, delivery,
-// and the API last. While the clock cannot be trusted nothing is written: the
-// rest comes up when an operator confirms it.
+// operator sees and can end what holds it up, then ledger, index and delivery;
+// the API answers 503 until all of it is there. On an error everything is
+// closed again.
+//
+// It is no error when the hub may not serve yet: while the clock cannot be
+// trusted nothing is written, and the rest comes up when an operator confirms
+// it; when its parts do not fit each other the hub is quarantined. [Hub.Ready]
+// and the operators' status say why.
 func (h *Hub) Start(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.started || h.stopped {
-		return nil
+		return errOnce
 	}
 	h.started = true
+	err := h.start(ctx)
+	if err == nil {
+		return nil
+	}
+	h.stopped = true
+	h.stand(phaseStopping, "the start failed")
+	h.stopOnce.Do(func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoing)
+		defer cancel()
+		h.stopErr = h.close(closing)
+	})
+	return errors.Join(err, h.stopErr)
+}
+
+func (h *Hub) start(ctx context.Context) error {
 	h.writer.Start()
 	h.onClose("ledger writer", func(context.Context) error { h.writer.Stop(); return nil })
 	if err := h.serveAdmin(); err != nil {
 		return err
 	}
 	h.serveControl()
+	if err := h.serveAPI(); err != nil {
+		return err
+	}
+	h.watch()
 	if err := h.signer.Compare(ctx); err != nil {
-		if errors.Is(err, ledger.ErrBehindOutside) || errors.Is(err, ledger.ErrForked) {
+		if errors.Is(err, ledger.ErrBehindOutside) || errors.Is(err, ledger.ErrForked) || errors.Is(err, ledger.ErrOutside) {
 			h.quarantine(err)
 			return nil
 		}
 		return fmt.Errorf("compare with the second place: %w", err)
 	}
-	err := h.adopt(ctx)
-	if e := exchange.AsError(err); err != nil && e.Reason == exchange.ReasonClockJump {
-		h.log.Error("the clock is not trusted; nothing is accepted or disclosed", "why", e.Detail)
-		h.notReady(e.Detail)
-		bg, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		done := make(chan struct{})
-		h.onClose("wait for the clock", func(context.Context) error { cancel(); <-done; return nil })
-		go func() { defer close(done); h.whenClockConfirmed(bg) }()
-		return nil
+	if err := h.compareTruths(ctx); err != nil {
+		if errors.Is(err, errTruths) {
+			h.quarantine(err)
+			return nil
+		}
+		return fmt.Errorf("compare stream and store: %w", err)
 	}
-	if err != nil {
+	err := h.adopt(ctx)
+	if err == nil {
+		return h.rise(ctx)
+	}
+	if !untrusted(err) {
 		return err
 	}
-	return h.rise(ctx)
+	h.log.Error("the clock is not trusted: nothing is accepted or disclosed", "why", exchange.AsError(err).Detail)
+	h.stand(phaseClock, exchange.AsError(err).Detail)
+	h.background("wait for the clock", clockLook, clockLook, h.whenClockConfirmed)
+	return nil
+}
+
+// clockLook is how often a hub that waits looks whether its clock was confirmed.
+const clockLook = 200 * time.Millisecond
+
+func untrusted(err error) bool {
+	return err != nil && exchange.AsError(err).Reason == exchange.ReasonClockJump
 }
 
 // whenClockConfirmed goes on with the start once an operator has confirmed.
 func (h *Hub) whenClockConfirmed(ctx context.Context) {
-	t := time.NewTicker(200 * time.Millisecond)
-	defer t.Stop()
-	for {
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			return
-		}
-		if h.writer.Clock() != nil {
-			continue
-		}
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		if h.stopped {
-			return
-		}
-		if err := h.adopt(ctx); err == nil {
-			err = h.rise(ctx)
-			if err == nil {
-				return
-			}
-			h.log.Error("start failed", "error", err.Error())
-		}
+	if h.writer.Clock() != nil || h.standing.Load().phase != phaseClock {
 		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.stopped {
+		return
+	}
+	err := h.adopt(ctx)
+	if untrusted(err) {
+		return // it jumped once more
+	}
+	if err == nil {
+		err = h.rise(ctx)
+	}
+	if err != nil {
+		h.stand(phaseStarting, "the start failed: see the log of the hub, then restart it")
+		h.fail(fmt.Errorf("start: %w", err))
 	}
 }
 
 // rise brings up what accepts and discloses.
 func (h *Hub) rise(ctx context.Context) error {
-	if err := h.compareTruths(ctx); err != nil {
-		h.quarantine(err)
-		return nil
-	}
 	if err := h.finishRotation(ctx); err != nil {
 		return fmt.Errorf("finish the rotation of the signing key: %w", err)
 	}
@@ -113,22 +136,26 @@ func (h *Hub) rise(ctx context.Context) error {
 	if err := h.signer.Start(ctx); err != nil {
 		return fmt.Errorf("start checkpoints: %w", err)
 	}
-	h.onClose("checkpoints", func(ctx context.Context) error {
-		h.signer.Stop()
-		_, err := h.signer.Sign(ctx)
-		return err
-	})
+	h.onClose("checkpoints", h.lastCheckpoint)
 	if err := h.deliverer.Start(ctx); err != nil {
 		return fmt.Errorf("start delivery: %w", err)
 	}
 	h.onClose("delivery", h.deliverer.Stop)
 	h.upkeep()
-	if err := h.serveAPI(); err != nil {
-		return err
-	}
-	h.notReady("")
+	h.stand(phaseUp, "")
 	h.log.Info("ready", "api", h.Addr(), "admin", h.AdminAddr(), "network", h.Network().Name, "version", h.opt.Version)
 	return nil
+}
+
+// lastCheckpoint signs what a stop leaves. A ledger that is no longer signed or
+// written has said so before.
+func (h *Hub) lastCheckpoint(ctx context.Context) error {
+	h.signer.Stop()
+	if h.signer.Failed() != nil || h.broken() != nil {
+		return nil
+	}
+	_, err := h.signer.Sign(ctx)
+	return err
 }
 
 // errTruths says that the stream and the store do not fit each other.
@@ -138,7 +165,7 @@ var errTruths = errors.New("the stream ends below what the store has seen of it:
 // 3.4); cursors are compared, lane by lane, when delivery takes the lanes.
 func (h *Hub) compareTruths(ctx context.Context) error {
 	return h.store.View(ctx, func(tx store.ReadTx) error {
-		for _, class := range [2]exchange.Class{exchange.ClassPrompt, exchange.ClassBulk} {
+		for _, class := range classes {
 			seen, _, err := tx.Progress("index/" + class.String())
 			if err != nil {
 				return err
@@ -166,11 +193,11 @@ func (h *Hub) finishRotation(ctx context.Context) error {
 	return err
 }
 
-// quarantine keeps the hub from accepting and disclosing until an operator has
-// looked; admin and control listeners say why.
+// quarantine keeps the hub from accepting, disclosing and writing until an
+// operator has looked; admin and control listeners say why.
 func (h *Hub) quarantine(err error) {
 	h.log.Error("quarantine: nothing is accepted, nothing disclosed", "why", err.Error())
-	h.notReady("quarantined: " + err.Error())
+	h.stand(phaseQuarantined, "quarantined: "+err.Error())
 }
 
 // adopt opens the ledger, if it is new, and makes the network the one in force.
@@ -203,69 +230,4 @@ func (h *Hub) adopt(ctx context.Context) error {
 		return fmt.Errorf("adopt the network: %w", err)
 	}
 	return nil
-}
-
-func (h *Hub) serveAdmin() error {
-	h.metrics.Registry().MustRegister(telemetry.NewGauges(h.sums))
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(h.metrics.Registry(), promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}))
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if err := h.Ready(r.Context()); err != nil {
-			w.WriteHeader(http.StatusServiceUnavailable)
-			_, _ = fmt.Fprintln(w, exchange.AsError(err).Detail)
-			return
-		}
-		_, _ = w.Write([]byte("ok\n"))
-	})
-	profiles(mux)
-	h.serve("admin listener", h.adminListener, &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second})
-	return nil
-}
-
-func (h *Hub) serveControl() {
-	h.serve("control socket", h.control, &http.Server{Handler: control.Handler(&operator{h}), ReadHeaderTimeout: 5 * time.Second})
-}
-
-func (h *Hub) serveAPI() error {
-	handler, err := h.api()
-	if err != nil {
-		return fmt.Errorf("API: %w", err)
-	}
-	o := api.ServerOptions{Handler: handler, Logger: h.log}
-	if h.cfg.TLS.Certificate != "" {
-		c, err := tls.LoadX509KeyPair(h.cfg.TLS.Certificate, h.cfg.TLS.Key)
-		if err != nil {
-			return fmt.Errorf("%w: tls: %w", ErrConfig, err)
-		}
-		o.Certificate = &c
-	}
-	s, err := api.NewServer(o)
-	if err != nil {
-		return err
-	}
-	l := api.Bound(h.apiListener, 2048)
-	if o.Certificate != nil {
-		l = tls.NewListener(l, s.TLSConfig)
-	}
-	h.serve("API", l, s)
-	return nil
-}
-
-func (h *Hub) serve(name string, l net.Listener, s *http.Server) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if err := s.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
-			h.log.Error("listener ended", "listener", name, "error", err.Error())
-		}
-	}()
-	h.onClose(name, func(ctx context.Context) error {
-		err := s.Shutdown(ctx)
-		if err != nil {
-			err = errors.Join(err, s.Close())
-		}
-		<-done
-		return err
-	})
 }
