@@ -86,5 +86,10 @@ func (h *Hub) flowName(n exchange.Number) exchange.FlowID {
 	if f := h.Network().FlowByNumber(n); f != nil {
 		return f.ID
 	}
+	for id, f := range h.former {
+		if f.Number == n {
+			return id
+		}
+	}
 	return exchange.FlowID(fmt.Sprintf("former_%08x", uint32(n)))
 }

@@ -53,7 +53,11 @@ func (h *Hub) AsFor(system exchange.SystemID, purpose exchange.PurposeID) *clien
 		}
 	}
 	require.NotEmpty(h.tb, id, "%s has no such purpose", system)
-	c, err := client.New(client.Options{URL: h.URL(), ClientID: s.Client, PurposeID: id, Key: h.key, Now: time.Now, Random: rand.Reader})
+	now := time.Now
+	if h.options.Clock != nil {
+		now = h.options.Clock.Now
+	}
+	c, err := client.New(client.Options{URL: h.URL(), ClientID: s.Client, PurposeID: id, Key: h.key, Now: now, Random: rand.Reader})
 	require.NoError(h.tb, err)
 	h.callers[who] = c
 	return c
