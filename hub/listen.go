@@ -105,13 +105,13 @@ func (h *Hub) serveAdmin() error {
 		_, _ = w.Write([]byte("ok\n"))
 	})
 	profiles(mux)
-	h.onClose("admin listener", h.serve("admin listener", h.adminListener, &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}))
+	h.onClose("admin listener", h.serve("admin listener", h.adminListener, &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}))
 	return nil
 }
 
 func (h *Hub) serveControl() {
 	h.onClose("control socket", h.serve("control socket", h.control,
-		&http.Server{Handler: control.Handler(&operator{h}), ReadHeaderTimeout: 5 * time.Second}))
+		&http.Server{Handler: control.Handler(&operator{h}), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}))
 }
 
 // serveAPI answers callers from now on: 503 while the hub is not up, and it is

@@ -225,8 +225,10 @@ func CompileCondition(src string) (*Condition, []string) {
 	if len(wrong) > 0 {
 		return nil, wrong
 	}
-	if kind := x.out.Kind(); kind != types.BoolKind && kind != types.DynKind {
-		return nil, []string{"the expression must be true or false"}
+	if x.out.Kind() != types.BoolKind {
+		// A bare property could be a text: the condition would never hold and
+		// nobody be told.
+		return nil, []string{"the expression must be true or false; compare a property with a value (record.x == true)"}
 	}
 	return &Condition{source: src, expr: x}, nil
 }

@@ -46,7 +46,7 @@ func TestLeaks(t *testing.T) {
 		{"a joined text", []change{field("  - {to: /note, join: {from: [/requested_at, /accompaniment/place], with: \" \"}}")}, askOut, "/accompaniment/place", health},
 		{"the first fitting item", []change{field("  - {to: /note, first: /for, where: {path: /family_name, present: true}, from: /identifiers/0/value}")}, askOut, "/family_name",
 			"would disclose Name, which clause to_house does not permit"},
-		{"the condition of a flow", []change{{north, `condition: record.urgency == "EMERGENCY"`, "condition: record.constraints.accessible"}}, north, "record.constraints",
+		{"the condition of a flow", []change{{north, `condition: record.urgency == "EMERGENCY"`, "condition: record.constraints.accessible == true"}}, north, "record.constraints",
 			"house_bed_urgent discloses Disability, which clause to_house does not permit"},
 		{"the whole record in the condition of a flow", []change{{north, `condition: record.urgency == "EMERGENCY"`, "condition: size(record) > 12"}}, north, "size(record)",
 			"reads the whole record"},
