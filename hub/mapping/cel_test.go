@@ -45,7 +45,7 @@ func TestConditionEval(t *testing.T) {
 	for src, want := range map[string]bool{
 		`record.a == "x"`:                               true,
 		`record.n == 5 && record.d > 1.0`:               true,
-		`record.b`:                                      true,
+		`record.b == true`:                              true,
 		`record.missing == "x"`:                         false,
 		`!(record.missing == "x")`:                      false,
 		`record.missing != "x"`:                         false,
@@ -95,6 +95,7 @@ func TestConditionRefuses(t *testing.T) {
 		"long chain":       "record" + strings.Repeat(".a", 1000) + " == 1",
 		"deep ternary":     strings.Repeat("true ? true : ", 280) + "true",
 		"dynamic pattern":  `record.a.matches(record.b)`,
+		"bare property":    `record.a`,
 		"built pattern":    `record.a.matches("a" + "b")`,
 		"pattern bomb":     `record.a.matches("((a{100}){100}){100}")`,
 		"record is no map": `record == "x"`,
