@@ -32,6 +32,3 @@ func (b *backoff) ok() { b.next, b.until = 0, 0 }
 
 // left is how long to wait still.
 func (b *backoff) left(now time.Duration) time.Duration { return b.until - now }
-
-// open reports whether the last attempt failed.
-func (b *backoff) open() bool { return b.next != 0 }

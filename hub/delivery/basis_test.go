@@ -19,7 +19,7 @@ import (
 func TestHold(t *testing.T) {
 	run(t, func(b *bench) {
 		b.accept(rec{ref: "a1", person: "Ada", flows: flows(consentFlow)}, rec{ref: "a2", person: "Ada", flows: flows(consentFlow)})
-		b.pass(time.Hour)
+		b.pass(holdTime / 2)
 		b.stands("a1", consentFlow, exchange.StateWaiting, exchange.ReasonConsentMissing)
 		b.stands("a2", consentFlow, exchange.StateWaiting, exchange.ReasonQueued)
 		b.give("Ada", consentFlow)
@@ -35,11 +35,11 @@ func TestHold(t *testing.T) {
 func TestHoldExpires(t *testing.T) {
 	run(t, func(b *bench) {
 		b.accept(rec{ref: "a1", person: "Ada", flows: flows(consentFlow)})
-		b.pass(holdTime - time.Hour)
+		b.pass(holdTime - 20*time.Minute)
 		b.accept(rec{ref: "a2", person: "Ada", flows: flows(consentFlow)})
-		b.pass(30 * time.Minute)
+		b.pass(10 * time.Minute)
 		b.stands("a1", consentFlow, exchange.StateWaiting, exchange.ReasonConsentMissing)
-		b.pass(time.Hour)
+		b.pass(20 * time.Minute)
 		b.stands("a1", consentFlow, exchange.StateExpired, exchange.ReasonHoldExpired)
 		b.stands("a2", consentFlow, exchange.StateWaiting, exchange.ReasonConsentMissing)
 		b.give("Ada", consentFlow)
@@ -358,7 +358,7 @@ func TestNewNetwork(t *testing.T) {
 // whole recipient is gone.
 func TestFlowEnded(t *testing.T) {
 	run(t, func(b *bench) {
-		b.sinks[alpha].ever(busy(time.Hour))
+		b.sinks[alpha].ever(busy(10 * time.Minute))
 		b.accept(rec{ref: "a1", person: "Ada", flows: flows(plainFlow, mailFlow)})
 		b.pass(time.Millisecond)
 		b.accept(rec{ref: "a2", person: "Bea", flows: flows(plainFlow)}, rec{ref: "a3", person: "Ada", flows: flows(consentFlow)})

@@ -1,6 +1,8 @@
 package delivery
 
 import (
+	"math"
+
 	"raccordo/hub/exchange"
 	"raccordo/hub/gate"
 	"raccordo/hub/ledger"
@@ -156,7 +158,7 @@ func (k *docket) account(rec *record, state exchange.State, why exchange.Reason,
 // take claims record i, which is about to be sent, under a claim.
 func (k *docket) take(i int, claim uint64, d *gate.Decision) {
 	rec := *k.records[i]
-	rec.attempt++
+	rec.attempt = counted(rec.attempt)
 	k.granted[i] = d
 	k.account(&rec, exchange.StateClaimed, exchange.ReasonPermitted, d)
 	c := store.ClaimRow{Record: rec.head.Record, Flow: rec.flowID, Attempt: rec.attempt, Sequence: rec.sequence, Mark: rec.mark}
@@ -235,11 +237,15 @@ func (k *docket) end(i int, state exchange.State, why exchange.Reason, d *gate.D
 func (k *docket) apply() {
 	for i, rec := range k.records {
 		if rec.claimed = k.granted[i] != nil; rec.claimed {
-			rec.attempt++
+			rec.attempt = counted(rec.attempt)
 			rec.granted = *k.granted[i]
 		}
 	}
 }
+
+// counted is one attempt more; a recipient that refuses the hub for months is
+// asked more often than the count holds.
+func counted(n uint16) uint16 { return min(n, math.MaxUint16-1) + 1 }
 
 func eventOf(e gate.Event) store.Event {
 	switch e {

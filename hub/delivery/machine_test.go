@@ -193,7 +193,7 @@ func (m *machine) rest(t *rapid.T) {
 func TestMachine(t *testing.T) {
 	runs := 60
 	if testing.Short() {
-		runs = 10
+		runs = 12
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		if runs--; runs < 0 {
@@ -203,7 +203,7 @@ func TestMachine(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			defer func() { failed = recover() }() // rapid ends a run by a panic, on this goroutine
 			b := newBench(t)
-			b.change = func(o *Options) { o.WindowParts, o.ParcelRecords, o.Sweep = 32, 16, 5*time.Second }
+			b.change = func(o *Options) { o.WindowParts, o.ParcelRecords, o.Sweep = 32, 16, 20*time.Second }
 			b.disorder = true // replays and rows that are retried may be late
 			defer b.end()
 			b.start()

@@ -134,8 +134,8 @@ func (n *network) BodyOf(s exchange.SystemID) exchange.BodyID { return bodyOf(s)
 func bodyOf(s exchange.SystemID) exchange.BodyID { return exchange.BodyID("body_" + string(s)) }
 
 const (
-	holdTime = 2 * time.Hour
-	keepTime = 4 * time.Hour
+	holdTime = time.Hour
+	keepTime = 2 * time.Hour
 )
 
 // newNetwork is version n of the network, without the flows named.

@@ -36,7 +36,7 @@ func TestSpill(t *testing.T) {
 				}
 				b.sinks[beta].ever(c.slow)
 				n := 0
-				for range 60 { // ten a second, a minute long
+				for range 30 { // ten a second, half a minute long
 					for range 10 {
 						n++
 						b.accept(rec{ref: fmt.Sprintf("a%03d", n), person: fmt.Sprintf("Person %d", n%5), flows: flows(plainFlow, consentFlow)})
