@@ -78,7 +78,7 @@ func (h *Hub) TryPush(system exchange.SystemID, t exchange.RecordType, media, bo
 	c := h.As(system)
 	h.mu.Lock()
 	h.pushes++
-	key := fmt.Sprintf("push-%d", h.pushes)
+	key := fmt.Sprintf("push-%s-%d", h.run, h.pushes)
 	h.mu.Unlock()
 	return c.Push(context.Background(), client.Push{Type: t, Key: key, MediaType: media, Body: exchange.NewPayload([]byte(body))})
 }

@@ -48,6 +48,7 @@ type Hub struct {
 	mu      sync.Mutex
 	callers map[caller]*client.Client
 	pushes  int
+	run     string // in the keys of pushes, which a data directory remembers
 }
 
 // Option changes what is started.
@@ -78,7 +79,7 @@ func Start(tb testing.TB, opts ...Option) *Hub {
 	for _, o := range opts {
 		o(&s)
 	}
-	h := &Hub{tb: tb, recipients: map[exchange.SystemID]*Recipient{}, log: &lockedBuffer{}, Dir: s.dir}
+	h := &Hub{tb: tb, recipients: map[exchange.SystemID]*Recipient{}, log: &lockedBuffer{}, Dir: s.dir, run: rand.Text()}
 	if h.Dir == "" {
 		// Not tb.TempDir: the path of a Unix socket has at most 107 bytes, and a
 		// test's name may be long.
