@@ -14,10 +14,16 @@ import (
 type claims struct{ h *Hub }
 
 func (c claims) Fetch(ctx context.Context, r connectors.FetchRequest) (connectors.FetchResult, error) {
+	if err := c.h.writable(); err != nil {
+		return connectors.FetchResult{}, err
+	}
 	return c.h.deliverer.Fetch(ctx, r)
 }
 
 func (c claims) Acknowledge(ctx context.Context, r connectors.AckRequest) ([]connectors.AckResult, error) {
+	if err := c.h.writable(); err != nil {
+		return nil, err
+	}
 	return c.h.deliverer.Acknowledge(ctx, r)
 }
 

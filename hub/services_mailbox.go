@@ -24,9 +24,6 @@ func (m mailboxes) Fetch(ctx context.Context, c api.Caller, limit int) (api.Mail
 	if err != nil {
 		return api.MailboxPage{}, err
 	}
-	if err := m.h.Ready(ctx); err != nil {
-		return api.MailboxPage{}, err
-	}
 	got, err := box.Fetch(ctx, limit)
 	if err != nil {
 		return api.MailboxPage{}, err
