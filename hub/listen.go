@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -105,13 +107,13 @@ func (h *Hub) serveAdmin() error {
 		_, _ = w.Write([]byte("ok\n"))
 	})
 	profiles(mux)
-	h.onClose("admin listener", h.serve("admin listener", h.adminListener, &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}))
+	h.onClose("admin listener", h.serve("admin listener", h.adminListener, &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, ErrorLog: h.quiet()}))
 	return nil
 }
 
 func (h *Hub) serveControl() {
 	h.onClose("control socket", h.serve("control socket", h.control,
-		&http.Server{Handler: control.Handler(&operator{h}), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}))
+		&http.Server{Handler: control.Handler(&operator{h}, h.log), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, ErrorLog: h.quiet()}))
 }
 
 // serveAPI answers callers from now on: 503 while the hub is not up, and it is
@@ -152,6 +154,9 @@ func (h *Hub) door(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusServiceUnavailable)
 	_, _ = w.Write(b)
 }
+
+// quiet is where net/http tells of connections: for those who look for it.
+func (h *Hub) quiet() *log.Logger { return slog.NewLogLogger(h.log.Handler(), slog.LevelDebug) }
 
 // serve answers on l until the server is shut down by what is returned: no new
 // request, those under way end or are cut off with ctx.

@@ -44,7 +44,7 @@ func Call[Out, In any](ctx context.Context, c *Client, op string, in In) (Out, e
 		if err := d.Decode(&r); err != nil {
 			return out, fmt.Errorf("%s: the hub answered %d", op, resp.StatusCode)
 		}
-		return out, exchange.NewError(r.Code, r.Reason, r.Detail, r.Faults...)
+		return out, exchange.NewError(r.Code, r.Reason, r.Detail, r.Faults...).After(time.Duration(r.Retry) * time.Millisecond)
 	}
 	if err := d.Decode(&out); err != nil {
 		return out, fmt.Errorf("%s: %w", op, err)
