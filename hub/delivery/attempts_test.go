@@ -307,3 +307,21 @@ func TestLogs(t *testing.T) {
 		}
 	})
 }
+
+// TestNotSentMixed: where some of a range has a fate already, what was not sent
+// waits; nothing is decided twice.
+func TestNotSentMixed(t *testing.T) {
+	run(t, func(b *bench) {
+		b.sinks[alpha].then(away, away)
+		b.acceptFrame(rec{ref: "a1", person: "Ada", flows: flows(plainFlow)}, rec{ref: "a2", person: "Ada", do: "unmet", flows: flows(plainFlow)},
+			rec{ref: "a3", person: "Ada", do: "misfit", flows: flows(plainFlow)}, rec{ref: "a4", person: "Ada", flows: flows(plainFlow)})
+		b.pass(10 * time.Millisecond)
+		b.stands("a1", plainFlow, exchange.StateWaiting, exchange.ReasonNotSent)
+		b.stands("a2", plainFlow, exchange.StateWithheld, "")
+		b.stands("a3", plainFlow, exchange.StateParked, "")
+		b.becomes("a4", plainFlow, exchange.StateDelivered)
+		if got := b.w.refs(alpha); !slices.Equal(got, []string{"a1", "a4"}) {
+			b.t.Errorf("got %v", got)
+		}
+	})
+}

@@ -467,3 +467,75 @@ func TestKeysAway(t *testing.T) {
 		b.becomes("c1", consentFlow, exchange.StateDelivered)
 	})
 }
+
+// TestChangedMeanwhile: what changes between preparing and claiming is decided
+// anew, and what leaves is what the newer decision permits.
+func TestChangedMeanwhile(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		flow    exchange.FlowID
+		before  func(b *bench)
+		between func(b *bench)
+		state   exchange.State
+		shown   []string
+	}{
+		{"an affected person refuses", prunedFlow, func(b *bench) { b.give("Ada", prunedFlow); b.give("Bea", prunedFlow) },
+			func(b *bench) { b.withdraw("Bea", prunedFlow) }, exchange.StateDelivered, []string{"Ada"}},
+		{"an affected person agrees", prunedFlow, func(b *bench) { b.give("Ada", prunedFlow) },
+			func(b *bench) { b.give("Bea", prunedFlow) }, exchange.StateDelivered, []string{"Ada", "Bea"}},
+		{"the person agrees", consentFlow, func(b *bench) { b.give("Bea", consentFlow) },
+			func(b *bench) { b.give("Ada", consentFlow) }, exchange.StateDelivered, []string{"Ada", "Bea"}},
+		{"the person withdraws", consentFlow, func(b *bench) { b.give("Ada", consentFlow); b.give("Bea", consentFlow) },
+			func(b *bench) { b.withdraw("Ada", consentFlow) }, exchange.StateWithheld, nil},
+		{"disclosures are stopped", consentFlow, func(b *bench) { b.give("Ada", consentFlow); b.give("Bea", consentFlow) },
+			func(b *bench) { b.halt(true) }, exchange.StatePending, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			run(t, func(b *bench) {
+				c.before(b)
+				b.life.ahead(func() { c.between(b) })
+				b.accept(rec{ref: "a1", person: "Ada", household: []string{"Bea"}, flows: flows(c.flow)})
+				b.pass(10 * time.Second)
+				b.stands("a1", c.flow, c.state, "")
+				var shown []string
+				for _, r := range b.w.all() {
+					shown = append(shown, r.Persons...)
+				}
+				for i := range c.shown {
+					c.shown[i] = canary + " " + c.shown[i]
+				}
+				if !slices.Equal(shown, c.shown) {
+					b.t.Errorf("shown %d persons, want %d", len(shown), len(c.shown))
+				}
+			})
+		})
+	}
+}
+
+// TestReleasedLate: once a held record is released, the deadline of its hold is
+// none of its any more.
+func TestReleasedLate(t *testing.T) {
+	run(t, func(b *bench) {
+		b.accept(rec{ref: "a1", person: "Ada", flows: flows(consentFlow)})
+		b.pass(holdTime - time.Minute)
+		b.sinks[beta].ever(busy(20 * time.Minute))
+		b.give("Ada", consentFlow)
+		b.pass(10 * time.Minute)
+		b.sinks[beta].ever(nil)
+		b.becomes("a1", consentFlow, exchange.StateDelivered)
+	})
+}
+
+// TestClockBack: a clock that was set back does not stop what is decided at
+// ledger time.
+func TestClockBack(t *testing.T) {
+	run(t, func(b *bench) {
+		b.accept(rec{ref: "a1", person: "Ada", flows: flows(plainFlow)})
+		b.becomes("a1", plainFlow, exchange.StateDelivered)
+		b.plan.Load().flows[plainFlow].clause.InForce.From = b.clock.Now().Add(-time.Minute)
+		b.clock.step.Store(-int64(30 * time.Minute))
+		b.accept(rec{ref: "a2", person: "Ada", flows: flows(plainFlow)})
+		b.pass(10 * time.Second)
+		b.stands("a2", plainFlow, exchange.StateDelivered, "")
+	})
+}

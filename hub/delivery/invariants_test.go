@@ -240,7 +240,8 @@ func (b *bench) balances(k *book) {
 			}
 		case exchange.StateClaimed:
 			fetched := waits == 1 && k.waiting[key][0].Event == store.EventFetch && k.waiting[key][0].State == store.WaitingClaimed
-			if parked > 0 || waits > 1 || !open && !fetched {
+			held := waits == 1 && k.waiting[key][0].State == store.WaitingClaimed
+			if parked > 0 || waits > 0 && !held || !open && !fetched {
 				bad("claimed under nothing")
 			}
 		case exchange.StateParked:

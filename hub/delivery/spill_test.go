@@ -99,6 +99,7 @@ func TestSpillDetaches(t *testing.T) {
 				if n := b.book().kinds[exchange.KindSpill]; n == 0 {
 					b.t.Error("nothing was spilled")
 				}
+				b.invariants() // while it is being sent
 				if c.gap != nil {
 					c.gap(b)
 				}
