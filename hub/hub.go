@@ -158,8 +158,8 @@ func (h *Hub) open(ctx context.Context) error {
 	if err := h.cfg.Validate(); err != nil {
 		return err
 	}
-	steps := []func(context.Context) error{h.loadEdge, h.loadNetwork, h.openData, h.openKeys, h.openLedger, h.openPersons, h.openConnectors,
-		h.openDelivery, h.openIntake, h.bind, h.openAPI}
+	steps := []func(context.Context) error{h.loadEdge, h.loadNetwork, h.bind, h.openData, h.openKeys, h.openLedger, h.openPersons, h.openConnectors,
+		h.openDelivery, h.openIntake, h.bindControl, h.openAPI}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return err

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -27,8 +26,8 @@ import (
 // maxConnections of the API at once; more wait in the system's queue.
 const maxConnections = 2048
 
-// bind opens the listeners, so that a port that is taken is known before
-// anything runs.
+// bind opens the listeners of the network, so that a port that is taken is
+// known before anything is made in the data directory.
 func (h *Hub) bind(context.Context) error {
 	var err error
 	if h.apiListener, err = h.listen(h.cfg.Listen, "listen"); err != nil {
@@ -36,9 +35,6 @@ func (h *Hub) bind(context.Context) error {
 	}
 	if h.adminListener, err = h.listen(h.cfg.Admin.Listen, "admin.listen"); err != nil {
 		return err
-	}
-	if err = h.bindControl(); err != nil {
-		return fmt.Errorf("control socket: %w", err)
 	}
 	return nil
 }
@@ -63,7 +59,14 @@ func closed(l net.Listener) error {
 // look and only then takes its name, so that at no moment others than the owner
 // can open it. One that a killed hub left goes: nobody is on it, since the store
 // is locked.
-func (h *Hub) bindControl() error {
+func (h *Hub) bindControl(context.Context) error {
+	if err := h.openControl(); err != nil {
+		return fmt.Errorf("control socket: %w", err)
+	}
+	return nil
+}
+
+func (h *Hub) openControl() error {
 	private, path := filepath.Join(h.cfg.DataDir, ".ctl"), filepath.Join(h.cfg.DataDir, controlSocket)
 	if err := os.RemoveAll(private); err != nil {
 		return err
@@ -107,13 +110,13 @@ func (h *Hub) serveAdmin() error {
 		_, _ = w.Write([]byte("ok\n"))
 	})
 	profiles(mux)
-	h.onClose("admin listener", h.serve("admin listener", h.adminListener, &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, ErrorLog: h.quiet()}))
+	h.onClose("admin listener", h.serve("admin listener", h.adminListener, h.server(mux)))
 	return nil
 }
 
 func (h *Hub) serveControl() {
 	h.onClose("control socket", h.serve("control socket", h.control,
-		&http.Server{Handler: control.Handler(&operator{h}, h.log), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, ErrorLog: h.quiet()}))
+		h.server(control.Handler(&operator{h}, h.log))))
 }
 
 // serveAPI answers callers from now on: 503 while the hub is not up, and it is
@@ -155,8 +158,12 @@ func (h *Hub) door(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(b)
 }
 
-// quiet is where net/http tells of connections: for those who look for it.
-func (h *Hub) quiet() *log.Logger { return slog.NewLogLogger(h.log.Handler(), slog.LevelDebug) }
+// server is for the listeners of operations. What net/http itself tells of
+// connections is for those who look for it.
+func (h *Hub) server(handler http.Handler) *http.Server {
+	return &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute,
+		ErrorLog: slog.NewLogLogger(h.log.Handler(), slog.LevelDebug)}
+}
 
 // serve answers on l until the server is shut down by what is returned: no new
 // request, those under way end or are cut off with ctx.

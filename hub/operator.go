@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"raccordo/hub/control"
+	"raccordo/hub/delivery"
 	"raccordo/hub/exchange"
 	"raccordo/hub/ledger"
 	"raccordo/hub/officer"
@@ -45,6 +46,12 @@ func (o *operator) Status(ctx context.Context, _ control.Nothing) (control.Statu
 			if n != 0 {
 				s.Flows[f][state.String()] = n
 			}
+		}
+	}
+	s.Recipients = map[exchange.SystemID]string{}
+	for system, state := range h.metrics.Recipients() {
+		if state == delivery.RecipientBackoff || state == delivery.RecipientStopped {
+			s.Recipients[system] = string(state)
 		}
 	}
 	for lane, why := range h.deliverer.Quarantined() {

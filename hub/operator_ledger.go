@@ -3,10 +3,11 @@ package hub
 import (
 	"context"
 	"errors"
-	"fmt"
+	"io/fs"
 	"os"
 
 	"raccordo/hub/control"
+	"raccordo/hub/exchange"
 )
 
 func (o *operator) Checkpoint(ctx context.Context, _ control.Nothing) (control.Checkpoint, error) {
@@ -19,16 +20,23 @@ func (o *operator) Export(ctx context.Context, q control.ExportRequest) (control
 		return control.Exported{}, err
 	}
 	if err := os.MkdirAll(q.Dir, 0o755); err != nil {
-		return control.Exported{}, fmt.Errorf("export: %w", err)
+		return control.Exported{}, unwritable(err)
 	}
 	root, err := os.OpenRoot(q.Dir)
 	if err != nil {
-		return control.Exported{}, fmt.Errorf("export: %w", err)
+		return control.Exported{}, unwritable(err)
 	}
 	got, err := o.h.reader.Export(ctx, root)
+	if errors.Is(err, fs.ErrExist) {
+		err = exchange.NewError(exchange.CodeConflict, exchange.ReasonParameter, "the directory holds an export already; give an empty one").Because(err)
+	}
 	err = errors.Join(err, root.Close())
 	vkeys := o.h.keys.VerifierKeys()
 	return control.Exported{Entries: got.Entries, Key: vkeys[len(vkeys)-1]}, err
+}
+
+func unwritable(err error) error {
+	return exchange.NewError(exchange.CodeConflict, exchange.ReasonParameter, "the hub cannot write to that directory; give a new or empty one").Because(err)
 }
 
 func (o *operator) Prove(ctx context.Context, q control.ProofRequest) (control.Proof, error) {

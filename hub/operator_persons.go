@@ -11,13 +11,19 @@ import (
 	"raccordo/hub/person"
 )
 
-func personOf(p control.Person) (officer.Person, error) {
+// personOf reads who is meant. A local code is of a body of the network: a
+// misspelt one would name a person nobody knows, and the decision be lost.
+func (o *operator) personOf(p control.Person) (officer.Person, error) {
 	if p.Subject != (exchange.SubjectID{}) {
 		return officer.Person{Subject: p.Subject}, nil
 	}
 	var id person.Identifier
 	var err error
 	if person.System(p.System) == person.SystemLocal {
+		if o.h.Network().Body(p.Body) == nil {
+			return officer.Person{}, exchange.NewError(exchange.CodeInvalid, exchange.ReasonBadIdentifier,
+				"no body of the network has that name; a local code belongs to the body that issued it", exchange.Fault{Pointer: "/person/body", Rule: "unknown_body"})
+		}
 		id, err = person.NewLocal(p.Body, p.Value)
 	} else {
 		id, err = person.New(person.System(p.System), p.Value)
@@ -33,7 +39,7 @@ func (o *operator) GiveConsent(ctx context.Context, q control.ConsentRequest) (c
 	if err := o.up(ctx); err != nil {
 		return control.Consent{}, err
 	}
-	p, err := personOf(q.Person)
+	p, err := o.personOf(q.Person)
 	if err != nil {
 		return control.Consent{}, err
 	}
@@ -80,7 +86,7 @@ func (o *operator) ShowConsents(ctx context.Context, q control.ConsentQuery) (co
 		out.Consents = append(out.Consents, consentShown(c))
 		return out, err
 	}
-	p, err := personOf(q.Person)
+	p, err := o.personOf(q.Person)
 	if err != nil {
 		return out, err
 	}
@@ -95,7 +101,7 @@ func (o *operator) OpenDossier(ctx context.Context, q control.DossierRequest) (c
 	if err := o.up(ctx); err != nil {
 		return control.Dossier{}, err
 	}
-	p, err := personOf(q.Person)
+	p, err := o.personOf(q.Person)
 	if err != nil {
 		return control.Dossier{}, err
 	}
@@ -121,7 +127,7 @@ func (o *operator) CloseDossier(ctx context.Context, q control.DossierRef) (cont
 
 func (o *operator) ListDossiers(ctx context.Context, q control.Person) (control.Dossiers, error) {
 	out := control.Dossiers{Dossiers: []control.Dossier{}}
-	p, err := personOf(q)
+	p, err := o.personOf(q)
 	if err != nil {
 		return out, err
 	}
@@ -136,11 +142,11 @@ func (o *operator) Link(ctx context.Context, q control.LinkRequest) (control.Ent
 	if err := o.h.writable(); err != nil {
 		return control.Entry{}, err
 	}
-	a, err := personOf(q.A)
+	a, err := o.personOf(q.A)
 	if err != nil {
 		return control.Entry{}, err
 	}
-	b, err := personOf(q.B)
+	b, err := o.personOf(q.B)
 	if err != nil {
 		return control.Entry{}, err
 	}

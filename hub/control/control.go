@@ -44,8 +44,8 @@ type Nothing struct{}
 
 // Entry names what was written.
 type Entry struct {
-	Seq  uint64    `json:"ledger_entry"`
-	Time time.Time `json:"ledger_time"`
+	Seq  uint64    `json:"ledger_entry,omitzero"` // absent where nothing was written
+	Time time.Time `json:"ledger_time,omitzero"`
 }
 
 // Status is how the hub fares.
@@ -64,6 +64,7 @@ type Status struct {
 	Flows       map[exchange.FlowID]map[string]int64 `json:"flows"`
 	Waiting     map[exchange.SystemID]int            `json:"waiting"`
 	Quarantined []string                             `json:"quarantined_lanes"`
+	Recipients  map[exchange.SystemID]string         `json:"recipients"` // those that are not served as they should: backoff, stopped
 	Imbalance   int64                                `json:"imbalance"`
 }
 

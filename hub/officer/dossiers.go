@@ -3,10 +3,12 @@ package officer
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"raccordo/hub/exchange"
 	"raccordo/hub/ledger"
+	"raccordo/hub/network"
 	"raccordo/hub/store"
 )
 
@@ -36,6 +38,10 @@ func (r *Register) OpenDossier(ctx context.Context, by By, o Opening) (Dossier, 
 	if !exchange.ValidName(o.Capacity) {
 		return Dossier{}, exchange.NewError(exchange.CodeInvalid, exchange.ReasonSemantic, "a dossier has a capacity",
 			exchange.Fault{Pointer: "/capacity", Rule: "name"})
+	}
+	if !r.known(o.Capacity) {
+		return Dossier{}, exchange.NewError(exchange.CodeInvalid, exchange.ReasonSemantic, "no clause asks for a dossier in this capacity",
+			exchange.Fault{Pointer: "/capacity", Rule: "no_clause"})
 	}
 	if !o.Until.IsZero() && !o.Until.After(r.opt.Clock.Now()) {
 		return Dossier{}, exchange.NewError(exchange.CodeInvalid, exchange.ReasonSemantic, "a dossier ends in the future",
@@ -147,4 +153,10 @@ func (r *Register) Dossiers(ctx context.Context, p Person) ([]Dossier, error) {
 		}
 	}
 	return out, nil
+}
+
+// known reports whether some clause asks for dossiers in a capacity: one that
+// none asks for is most likely misspelt, and would open nothing.
+func (r *Register) known(capacity string) bool {
+	return slices.ContainsFunc(r.opt.Network().Clauses(), func(c *network.Clause) bool { return c.Dossier == capacity })
 }

@@ -41,7 +41,7 @@ func TestDossiers(t *testing.T) {
 	other := opening(p)
 	other.Capacity = "tutor"
 	_, err = f.officer.OpenDossier(t.Context(), sociale, other)
-	require.NoError(t, err, "another capacity is another case")
+	refused(t, err, exchange.CodeInvalid, exchange.ReasonSemantic) // no clause asks for it: most likely misspelt
 
 	for _, by := range []officer.By{deskPT, salute, {System: "sisoc_livorno", Body: "comune_livorno"}, {}, {Body: sds}} {
 		_, err = f.officer.CloseDossier(t.Context(), by, d.Dossier)

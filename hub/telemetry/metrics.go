@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,6 +16,7 @@ import (
 // Metrics are the hub's own series. Names end in their base unit.
 type Metrics struct {
 	registry *prometheus.Registry
+	states   sync.Map // exchange.SystemID -> delivery.RecipientState
 
 	accepted  *prometheus.CounterVec
 	refused   *prometheus.CounterVec
@@ -110,6 +112,7 @@ var recipientStates = []delivery.RecipientState{delivery.RecipientIdle, delivery
 
 // Recipient shows how a recipient fares.
 func (m *Metrics) Recipient(s exchange.SystemID, state delivery.RecipientState) {
+	m.states.Store(s, state)
 	for _, x := range recipientStates {
 		v := 0.0
 		if x == state {
@@ -117,6 +120,16 @@ func (m *Metrics) Recipient(s exchange.SystemID, state delivery.RecipientState) 
 		}
 		m.recipient.WithLabelValues(string(s), string(x)).Set(v)
 	}
+}
+
+// Recipients is how each recipient system fares, as last said.
+func (m *Metrics) Recipients() map[exchange.SystemID]delivery.RecipientState {
+	out := map[exchange.SystemID]delivery.RecipientState{}
+	m.states.Range(func(k, v any) bool {
+		out[k.(exchange.SystemID)] = v.(delivery.RecipientState)
+		return true
+	})
+	return out
 }
 
 // Connector counts what one system's connector notices.
