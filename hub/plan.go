@@ -190,7 +190,7 @@ func (p *planProducer) Persons(t exchange.Tree) []schemas.Person { return p.p.Ca
 func (p *planProducer) Encode(t exchange.Tree) ([]byte, error) { return codec.JSON{}.Encode(t) }
 
 // Canonical reads bytes through the byte gate, the schema of the format, the
-// mapping and the canonical schema.
+// names of the sender's own body, the mapping and the canonical schema.
 func (p *planProducer) Canonical(body []byte, at time.Time) (exchange.Tree, []exchange.Fault, error) {
 	tree, err := p.p.Codec.Decode(body)
 	if err != nil {
@@ -199,6 +199,10 @@ func (p *planProducer) Canonical(body []byte, at time.Time) (exchange.Tree, []ex
 	faults := p.p.Schema.Validate(tree)
 	if err := schemas.Refusal(faults); err != nil {
 		return exchange.Tree{}, nil, err
+	}
+	if foreign := p.p.Foreign(tree); len(foreign) > 0 {
+		return exchange.Tree{}, nil, exchange.NewError(exchange.CodeInvalid, exchange.ReasonSemantic,
+			"the record is not of the body that sends it", foreign...)
 	}
 	warnings := warning(faults)
 	if p.p.Mapping == nil {

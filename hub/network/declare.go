@@ -64,6 +64,7 @@ type productionDecl struct {
 	mapping    placed[exchange.MappingID]
 	media      placed[string]
 	identifies bool
+	own        []ownDecl
 }
 
 type purposeDecl struct {

@@ -49,7 +49,8 @@ type Production struct {
 	Mapping     *mapping.Mapping // format to canonical; nil: it is canonical as it is
 	Canonical   *schemas.Schema
 	MediaType   string
-	MayIdentify bool // unknown identifiers are attached to known persons (a registry office)
+	MayIdentify bool      // unknown identifiers are attached to known persons (a registry office)
+	Own         []OwnName // where a record names the body it is of: the producer's, or it is refused
 }
 
 // Flow is one active path of a record type to a recipient.

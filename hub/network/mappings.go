@@ -258,6 +258,7 @@ func (l *loader) resolveProductions(d *systemDecl) {
 		if out.Codec == nil {
 			continue
 		}
+		l.resolveOwn(p, out)
 		out.MediaType = out.Codec.MediaType()
 		if p.media.v != "" && p.media.v != out.MediaType {
 			l.addAt(p.media.at, "write "+out.MediaType+", or leave it out", "the format is read as %s", out.MediaType)

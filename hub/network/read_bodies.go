@@ -173,8 +173,8 @@ func readRateLimit(v value) RateLimit {
 }
 
 func readProduction(v value) *productionDecl {
-	o := v.object("record_type", "class", "format", "mapping", "media_type", "identifies_persons")
-	p := &productionDecl{at: v.at, identifies: o.opt("identifies_persons").truth()}
+	o := v.object("record_type", "class", "format", "mapping", "media_type", "identifies_persons", "own")
+	p := &productionDecl{at: v.at, identifies: o.opt("identifies_persons").truth(), own: readOwn(o.opt("own"))}
 	rt := o.need("record_type")
 	p.recordType = place(rt, name[exchange.RecordType](rt))
 	if c := o.need("class").oneOf("prompt", "bulk"); c != "" {
