@@ -9,7 +9,7 @@ import (
 // Every key can also be given as RACCORDO_ and its path in capitals, joined by
 // underscores: RACCORDO_CHECKPOINT_EVERY=10s.
 type Config struct {
-	DataDir    string           `yaml:"data_dir" doc:"directory that holds everything the hub keeps; made if it is not there, for its owner only; required"`
+	DataDir    string           `yaml:"data_dir" doc:"directory that holds everything the hub keeps; made if it is not there, for its owner only; a relative path counts from the working directory; required"`
 	Network    string           `yaml:"network" doc:"directory of the network, or builtin:reticulate; required"`
 	Listen     string           `yaml:"listen" doc:"address of the API; default 127.0.0.1:8080 without TLS"`
 	TLS        TLSConfig        `yaml:"tls" doc:"certificate of the API; without it the API listens on loopback only"`

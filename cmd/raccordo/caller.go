@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"os"
 	"slices"
@@ -23,6 +24,7 @@ import (
 // caller is a command that calls the hub's API in the name of a system.
 type caller struct {
 	*command
+	called                              string // base URL
 	as, url, tokenURL, key, ca, purpose string
 	clientID, purposeID                 string
 	net                                 *string
@@ -57,6 +59,7 @@ func (c *caller) client() (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.called = base
 	if err := c.identify(); err != nil {
 		return nil, err
 	}
@@ -70,6 +73,16 @@ func (c *caller) client() (*client.Client, error) {
 		return nil, usagef("%s", err)
 	}
 	return made, nil
+}
+
+// where says which address was dead: there nothing is overloaded, nothing is
+// there.
+func (c *caller) where(err error) error {
+	var op *net.OpError
+	if !errors.As(err, &op) || op.Op != "dial" {
+		return err
+	}
+	return fmt.Errorf("no hub answers at %s", c.called)
 }
 
 // identify finds client and purpose ids in the network, unless both are given.

@@ -47,24 +47,27 @@ func (p *process) check(_ context.Context, args []string) error {
 	if faults == nil {
 		faults = []network.Fault{}
 	}
-	r := checkedNetwork{Network: c.args[0], Faults: faults}
+	r := checkedNetwork{Network: c.args[0], Faults: faults, Notes: []string{}}
 	if n != nil {
 		r.Name, r.Digest = n.Name, n.Digest.String()
 		r.Bodies, r.Systems, r.Clauses, r.Flows = len(n.Bodies()), len(n.Systems()), len(n.Clauses()), len(n.Flows())
+		for _, a := range n.Agreements() {
+			if a.Draft() {
+				r.Notes = append(r.Notes, fmt.Sprintf("%s is a draft (a party has not signed), its clauses release nothing", a.ID))
+			}
+		}
 	}
 	return c.faults(len(faults), r, func(w io.Writer) {
 		for _, f := range faults {
 			fmt.Fprintln(w, f)
 		}
 		if n == nil {
-			fmt.Fprintf(w, "%d faults\n", len(faults))
+			fmt.Fprintln(w, count(len(faults), "fault"))
 			return
 		}
 		fmt.Fprintf(w, "%s: %d bodies, %d systems, %d clauses, %d flows, no faults\n", r.Name, r.Bodies, r.Systems, r.Clauses, r.Flows)
-		for _, a := range n.Agreements() {
-			if a.Draft() {
-				fmt.Fprintf(w, "note: %s is a draft (a party has not signed), its clauses release nothing\n", a.ID)
-			}
+		for _, s := range r.Notes {
+			fmt.Fprintf(w, "note: %s\n", s)
 		}
 	})
 }
@@ -79,6 +82,7 @@ type checkedNetwork struct {
 	Clauses int             `json:"clauses"`
 	Flows   int             `json:"flows"`
 	Faults  []network.Fault `json:"faults"`
+	Notes   []string        `json:"notes"` // of what is no fault
 }
 
 // faults shows what a check found; the exit code is 4 if it found anything.

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+
+	"raccordo/hub/exchange"
 )
 
 // errHelp says that help was asked for and printed.
@@ -79,6 +81,27 @@ func (c *command) required(names ...string) error {
 	}
 	if len(missing) > 0 {
 		return usagef("%s must be given; see raccordo %s --help", strings.Join(missing, " and "), c.words)
+	}
+	return nil
+}
+
+// code checks a flag that goes into the ledger, where no free text may stand.
+func (c *command) code(name, value string) error {
+	if !exchange.ValidName(value) {
+		return usagef("--%s must be a code: small letters, digits and underscores, at most 63", name)
+	}
+	return nil
+}
+
+// maxPage is how much the hub gives at once.
+const maxPage = 500
+
+// page checks --limit, if it was given.
+func (c *command) page(limit int) error {
+	given := false
+	c.flags.Visit(func(f *flag.Flag) { given = given || f.Name == "limit" })
+	if given && (limit < 1 || limit > maxPage) {
+		return usagef("--limit must be 1 to %d", maxPage)
 	}
 	return nil
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
+	"raccordo/consent"
 	"raccordo/hub/control"
 	"raccordo/hub/exchange"
 )
@@ -37,12 +39,16 @@ func (p *process) consentGive(ctx context.Context, args []string) error {
 	var language, method, expires string
 	o.flags.BoolVar(&refused, "refused", false, "the person refuses")
 	o.flags.StringVar(&language, "language", "it", "`LANGUAGE` of the notice that was shown or read out")
-	o.flags.StringVar(&method, "method", "", "`METHOD` by which it was told; default verbal, recorded by the officer")
+	o.flags.StringVar(&method, "method", "", "`METHOD` by which it was told: "+methodNames()+"; default VERBAL_RECORDED")
 	o.flags.StringVar(&expires, "expires", "", "`DAY` (YYYY-MM-DD) on which it ends by itself")
 	if err := o.parse(args, 0, 0); err != nil {
 		return err
 	}
 	if err := o.required("purpose", "body", "role"); err != nil {
+		return err
+	}
+	told, err := methodOf(method)
+	if err != nil {
 		return err
 	}
 	until, err := endOf(expires)
@@ -54,11 +60,33 @@ func (p *process) consentGive(ctx context.Context, args []string) error {
 		return err
 	}
 	got, err := ask[control.Consent](ctx, o, "consent/give", control.ConsentRequest{Person: who[0], Purpose: exchange.PurposeID(s.purpose),
-		Body: exchange.BodyID(s.body), Role: exchange.Role(s.role), Refused: refused, Language: language, Method: method, Expires: until})
+		Body: exchange.BodyID(s.body), Role: exchange.Role(s.role), Refused: refused, Language: language, Method: told, Expires: until})
 	if err != nil {
 		return err
 	}
 	return o.show(got, func(w io.Writer) { consentTable(w, []control.Consent{got}) })
+}
+
+// methods are in which ways a decision can be told.
+func methods() []consent.Method {
+	return []consent.Method{consent.MethodPaper, consent.MethodSPID, consent.MethodCIE, consent.MethodVerbalRecorded, consent.MethodSignatureTablet}
+}
+
+func methodNames() string {
+	names := make([]string, len(methods()))
+	for i, m := range methods() {
+		names[i] = string(m)
+	}
+	return strings.Join(names, ", ")
+}
+
+// methodOf reads a method in any case; none is left to the hub.
+func methodOf(s string) (string, error) {
+	m := consent.Method(strings.ToUpper(s))
+	if s != "" && !m.IsValid() {
+		return "", usagef("--method must be one of %s", methodNames())
+	}
+	return string(m), nil
 }
 
 // endOf is the first instant after a day in Europe/Rome; zero for no day.
@@ -87,15 +115,19 @@ func (p *process) consentWithdraw(ctx context.Context, args []string) error {
 	var revoked bool
 	var method string
 	o.flags.BoolVar(&revoked, "revoked", false, "not the person ends it, but someone else")
-	o.flags.StringVar(&method, "method", "", "`METHOD` by which it was told; default verbal, recorded by the officer")
+	o.flags.StringVar(&method, "method", "", "`METHOD` by which it was told: "+methodNames()+"; default VERBAL_RECORDED")
 	if err := o.parse(args, 0, 1); err != nil {
+		return err
+	}
+	told, err := methodOf(method)
+	if err != nil {
 		return err
 	}
 	id, err := o.whichConsent(ctx, s)
 	if err != nil {
 		return err
 	}
-	end, err := ask[control.ConsentEnd](ctx, o, "consent/withdraw", control.WithdrawRequest{Consent: id, Revoked: revoked, Method: method})
+	end, err := ask[control.ConsentEnd](ctx, o, "consent/withdraw", control.WithdrawRequest{Consent: id, Revoked: revoked, Method: told})
 	if err != nil {
 		return err
 	}

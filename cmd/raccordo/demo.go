@@ -24,7 +24,7 @@ func (p *process) demo(ctx context.Context, args []string) error {
 	var o demo.Options
 	c.flags.BoolVar(&o.Once, "once", false, "play the scenario and end, in under half a minute")
 	c.flags.StringVar(&o.Out, "out", "", "leave what was received, ledger, key and summary in this `DIR`")
-	c.flags.StringVar(&o.DataDir, "data-dir", "", "keep everything in this `DIR`; default a temporary one that is removed")
+	c.flags.StringVar(&o.DataDir, "data-dir", "", "keep everything in this `DIR`, which must be empty or not there yet; default a temporary one that is removed")
 	c.flags.Uint64Var(&o.Seed, "seed", 1, "the same `NUMBER` gives the same persons and requests")
 	c.flags.StringVar(&o.Listen, "listen", "", "`ADDRESS` of the API; default 127.0.0.1:8080, or a free port")
 	c.flags.StringVar(&o.Admin, "admin", "", "`ADDRESS` of the metrics; default 127.0.0.1:9464, or a free port")
@@ -48,7 +48,7 @@ func (p *process) demo(ctx context.Context, args []string) error {
 	context.AfterFunc(ctx, cancel) // a second interrupt ends the process at once
 	s, err := demo.Run(ctx, o)
 	if errors.Is(err, demo.ErrUsed) {
-		return &exit{exitConfig, err}
+		return &exit{exitUsage, err}
 	}
 	if err != nil && !errors.Is(err, demo.ErrMismatch) {
 		return err

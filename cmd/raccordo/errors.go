@@ -84,7 +84,7 @@ func (p *process) report(err error) {
 	}
 	if errors.As(err, &n) {
 		f.Network = n.Faults
-		f.Detail = fmt.Sprintf("the network has %d faults; nothing of it was loaded", len(n.Faults))
+		f.Detail = fmt.Sprintf("the network has %s; nothing of it was loaded", count(len(n.Faults), "fault"))
 	}
 	if f.Detail == "" {
 		return

@@ -20,7 +20,7 @@ import (
 func order() []string {
 	return []string{
 		"version", "check", "explain", "map test", "schema check", "status", "token", "system list", "push", "consent give", "consent show",
-		"@sds_pistoiese_salute", "mailbox", "consent withdraw", "dossier open", "dossier list", "dossier close", "person link", "person unlink",
+		"mailbox", "consent withdraw", "dossier open", "dossier list", "dossier close", "person link", "person unlink",
 		"person conflicts", "@parked", "parked list", "parked show", "parked discard", "parked replay", "system add-key", "system rotate-keys",
 		"ledger checkpoint", "ledger prove", "ledger export", "ledger verify", "stop-disclosures", "demo",
 	}
@@ -131,9 +131,6 @@ func TestExamples(t *testing.T) {
 	s.serve(help("serve")[0])
 	for _, words := range order() {
 		switch words {
-		case "@sds_pistoiese_salute":
-			s.must("raccordo token --as sds_pistoiese_salute --key sds.key --new-key | raccordo system add-key sds_pistoiese_salute -")
-			continue
 		case "@parked":
 			s.park()
 			continue

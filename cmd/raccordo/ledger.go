@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"raccordo/hub/control"
 	"raccordo/hub/ledger/verify"
@@ -59,7 +60,8 @@ func (p *process) ledgerVerify(_ context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	return c.faults(len(r.Findings)+r.More, r, func(w io.Writer) { reportText(w, r, *outside != "") })
+	v := newVerdict(r, *outside != "")
+	return c.faults(len(r.Findings)+r.More, v, v.text)
 }
 
 // verifierKey is the key itself or what a file of that name holds: the first
@@ -82,35 +84,59 @@ func verifierKey(s string) (string, error) {
 	return "", usagef("%s holds no verifier key", s)
 }
 
-func reportText(w io.Writer, r *verify.Report, outside bool) {
+// verdict is a report with what follows from it: text and JSON say the same.
+type verdict struct {
+	OK bool `json:"ok"`
+	*verify.Report
+	Proved    []string `json:"proved"`     // nothing where there is a finding
+	NotProved []string `json:"not_proved"` // counts instead of the report's
+}
+
+// newVerdict takes a report; outside is whether a checkpoint kept elsewhere was
+// given.
+func newVerdict(r *verify.Report, outside bool) *verdict {
+	v := &verdict{OK: r.OK(), Report: r, Proved: []string{}}
+	if !v.OK {
+		v.NotProved = []string{"anything about this ledger, while there are findings"}
+		return v
+	}
+	v.Proved = append(v.Proved,
+		"the export is the whole of the ledger up to a checkpoint signed with this key, or one announced under it; nothing in it was changed, moved, added or removed",
+		"every record went only through states that may follow each other, in one of them at a time",
+		"no record was claimed for a recipient on a clause, role, consent or dossier not in force before the claim, nor while disclosures were stopped")
+	if outside {
+		v.Proved = append(v.Proved, "it extends the checkpoint kept elsewhere: nothing was cut off or rewritten since")
+	} else {
+		v.NotProved = append(v.NotProved, "that nothing was cut off at the end since: give --checkpoint with one kept elsewhere")
+	}
+	v.NotProved = append(v.NotProved, r.NotProved...)
+	return v
+}
+
+func (v *verdict) text(w io.Writer) {
+	r := v.Report
 	table(w, [][]string{{"ledger", r.Origin}, {"signed by", dash(r.SignedBy)}, {"root", r.Root.String()}, {"entries", fmt.Sprint(r.Entries)},
 		{"rows", fmt.Sprint(r.Rows)}, {"claims", fmt.Sprintf("%d, of which %d are not settled", r.Claims, r.Open)}, {"consents", fmt.Sprint(r.Consents)}})
 	fmt.Fprintln(w)
-	if !r.OK() {
-		fmt.Fprintf(w, "NOT in order: %d findings\n", len(r.Findings)+r.More)
-		for _, f := range r.Findings {
-			fmt.Fprintf(w, "  %s\n", f)
-		}
-		if r.More > 0 {
-			fmt.Fprintf(w, "  and %d more\n", r.More)
-		}
+	if v.OK {
+		fmt.Fprintln(w, "In order. Proved:")
+		bullets(w, v.Proved)
+		fmt.Fprintln(w, "Not proved, because a ledger cannot show it:")
+		bullets(w, v.NotProved)
 		return
 	}
-	fmt.Fprintln(w, "In order. Proved:")
-	proved := []string{"the export is the whole of the ledger up to a checkpoint signed with this key, or one announced under it; nothing in it was changed, moved, added or removed",
-		"every record went only through states that may follow each other, in one of them at a time",
-		"no record was claimed for a recipient on a clause, role, consent or dossier not in force before the claim, nor while disclosures were stopped"}
-	if outside {
-		proved = append(proved, "it extends the checkpoint kept elsewhere: nothing was cut off or rewritten since")
+	fmt.Fprintf(w, "NOT in order: %s\n", count(len(r.Findings)+r.More, "finding"))
+	for _, f := range r.Findings {
+		fmt.Fprintf(w, "  %s\n", f)
 	}
-	for _, s := range proved {
-		fmt.Fprintf(w, "  - %s\n", s)
+	if r.More > 0 {
+		fmt.Fprintf(w, "  and %d more\n", r.More)
 	}
-	fmt.Fprintln(w, "Not proved, because a ledger cannot show it:")
-	list := r.NotProved
-	if !outside {
-		list = append([]string{"that nothing was cut off at the end since: give --checkpoint with one kept elsewhere"}, list...)
-	}
+	fmt.Fprintln(w, "Not proved:")
+	bullets(w, v.NotProved)
+}
+
+func bullets(w io.Writer, list []string) {
 	for _, s := range list {
 		fmt.Fprintf(w, "  - %s\n", s)
 	}
@@ -193,6 +219,9 @@ func (p *process) ledgerExport(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := emptyDir(dir); err != nil {
+		return fmt.Errorf("%s %w", o.args[0], err)
+	}
 	got, err := ask[control.Exported](ctx, o, "ledger/export", control.ExportRequest{Dir: dir})
 	if err != nil {
 		return err
@@ -206,4 +235,23 @@ func (p *process) ledgerExport(ctx context.Context, args []string) error {
 	return o.show(got, func(w io.Writer) {
 		fmt.Fprintf(w, "%d entries in %s\nkey: %s\n\nraccordo ledger verify %s --key %s\n", got.Entries, o.args[0], got.Key, o.args[0], *pub)
 	})
+}
+
+// emptyDir refuses what a new export would be mixed with: a directory that
+// holds something, or a file. A directory that is not there will be made.
+func emptyDir(dir string) error {
+	entries, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case errors.Is(err, syscall.ENOTDIR):
+		return errors.New("is no directory: give an empty directory")
+	case errors.Is(err, os.ErrPermission): // of the hub's user it may be
+		return nil
+	case err != nil:
+		return fmt.Errorf("cannot be read: %w", err)
+	case len(entries) > 0:
+		return errors.New("is not empty: give an empty directory")
+	}
+	return nil
 }

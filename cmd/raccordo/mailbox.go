@@ -29,10 +29,15 @@ func (p *process) mailbox(ctx context.Context, args []string) error {
 	c := p.caller("mailbox", "--as SYSTEM [--ack]",
 		`Fetches what waits for a system, in that system's own format. What is fetched is decided again and claimed before it is shown; it is offered
 		again later unless it is acknowledged. With --ack everything that was shown is acknowledged as received.`,
-		`raccordo mailbox --as sds_pistoiese_salute --key sds.key --ack`)
+		`raccordo token --as sds_pistoiese_salute --key sds.key --new-key --out sds.pub
+		raccordo system add-key sds_pistoiese_salute sds.pub
+		raccordo mailbox --as sds_pistoiese_salute --key sds.key --ack`)
 	ack := c.flags.Bool("ack", false, "acknowledge what was shown")
 	limit := c.flags.Int("limit", 0, "at most so `MANY`, 1 to 500; default as the hub says")
 	if err := c.parse(args, 0, 0); err != nil {
+		return err
+	}
+	if err := c.page(*limit); err != nil {
 		return err
 	}
 	caller, err := c.client()
@@ -41,7 +46,7 @@ func (p *process) mailbox(ctx context.Context, args []string) error {
 	}
 	page, err := caller.Fetch(ctx, *limit)
 	if err != nil {
-		return err
+		return c.where(err)
 	}
 	items := make([]fetched, len(page.Items))
 	for i, x := range page.Items {
@@ -70,7 +75,7 @@ func (p *process) mailbox(ctx context.Context, args []string) error {
 		if page.More {
 			more = ", there are more"
 		}
-		fmt.Fprintf(w, "%d items%s\n", len(items), more)
+		fmt.Fprintf(w, "%s%s\n", count(len(items), "item"), more)
 	})
 }
 

@@ -100,6 +100,11 @@ func TestUsage(t *testing.T) {
 		{"token", "--as", "x"}, {"token", "--as", "x", "--new-key"}, {"mailbox"}, {"system", "add-key", "x"}, {"system", "rotate-keys"},
 		{"stop-disclosures"}, {"explain", "f"}, {"help", "help"}, {"serve", "now"}, {"version", "1"}, {"schema", "check"}, {"map", "test"},
 		{"consent", "give", "--purpose", "p", "--body", "b", "--role", "r", "--expires", "tomorrow"},
+		{"consent", "give", "--purpose", "p", "--body", "b", "--role", "r", "--method", "pigeon"}, {"consent", "withdraw", "--method", "x"},
+		{"system", "rotate-keys", "--data-dir", "d", "--keys", "all"}, {"stop-disclosures", "--data-dir", "d", "--reason", "Some Text"},
+		{"parked", "replay", "--data-dir", "d", "--reason", "Some Text", "1"}, {"parked", "discard", "--data-dir", "d", "--reason", "no!", "1"},
+		{"parked", "list", "--data-dir", "d", "--limit", "0"}, {"parked", "list", "--data-dir", "d", "--limit", "501"},
+		{"mailbox", "--as", "x", "--limit", "0"}, {"mailbox", "--as", "x", "--limit", "501"},
 	} {
 		t.Run(fmt.Sprint(args), func(t *testing.T) {
 			got, stdout, stderr := runHere("", args...)
@@ -200,5 +205,51 @@ func TestKeyFiles(t *testing.T) {
 	require.NotContains(t, stderr, "Q0FOQVJZ")
 	got, _, stderr = runHere("", "token", "--as", "x", "--key", file, "--url", "http://127.0.0.1:1", "--client-id", "c", "--purpose-id", "p")
 	require.Equal(t, exitFailed, got)
-	require.Contains(t, stderr, "no hub answers")
+	require.Contains(t, stderr, "no hub answers at http://127.0.0.1:1\n")
+	require.NotContains(t, stderr, "overloaded")
+	got, _, stderr = runHere("", "system", "add-key", "--data-dir", t.TempDir(), "x", file)
+	require.Equal(t, exitFailed, got)
+	require.Contains(t, stderr, "private key")
+	require.Contains(t, stderr, "give the public one")
+	got, _, stderr = runHere(`{"kty":"RSA","d":"x"}`, "system", "add-key", "--data-dir", t.TempDir(), "x", "-")
+	require.Equal(t, exitFailed, got)
+	require.Contains(t, stderr, "private key")
+}
+
+// What is used wrongly because of what is there says what it must be.
+func TestDirectoriesMustBeEmpty(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	for _, d := range []string{dir, file} {
+		got, _, stderr := runHere("", "ledger", "export", "--data-dir", "nowhere", d)
+		require.Equal(t, exitFailed, got)
+		require.Contains(t, stderr, "give an empty directory")
+		require.NoFileExists(t, d+".pub")
+		got, _, stderr = runHere("", "demo", "--once", "--data-dir", d)
+		require.Equal(t, exitUsage, got)
+		require.Contains(t, stderr, "must be empty")
+	}
+}
+
+// A hub that is not there is told by its socket alone.
+func TestNoHub(t *testing.T) {
+	got, _, stderr := runHere("", "status", "--data-dir", "nowhere")
+	require.Equal(t, exitFailed, got)
+	require.Equal(t, "raccordo status: no hub answers on its control socket nowhere/control.sock; is it running?\n", stderr)
+}
+
+// A method is read in any case.
+func TestMethodOf(t *testing.T) {
+	for in, want := range map[string]string{"": "", "spid": "SPID", "Verbal_Recorded": "VERBAL_RECORDED", "PAPER": "PAPER"} {
+		got, err := methodOf(in)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	_, help, _ := runHere("", "consent", "give", "--help")
+	require.Contains(t, help, "PAPER, SPID, CIE, VERBAL_RECORDED, SIGNATURE_TABLET")
+}
+
+func TestCount(t *testing.T) {
+	require.Equal(t, []string{"0 keys", "1 key", "2 keys"}, []string{count(0, "key"), count(1, "key"), count(2, "key")})
 }

@@ -27,12 +27,12 @@ func (p *process) mapTest(_ context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	r := testedMappings{Network: c.args[0], Faults: []network.Fault{}}
+	r := testedMappings{Network: c.args[0], Faults: []network.Fault{}, Elsewhere: []network.Fault{}}
 	for _, f := range faults {
 		if strings.HasPrefix(f.File, "mappings/") || strings.HasPrefix(f.File, "codelists/") {
 			r.Faults = append(r.Faults, f)
 		} else {
-			r.Elsewhere++
+			r.Elsewhere = append(r.Elsewhere, f)
 		}
 	}
 	r.count(n)
@@ -45,7 +45,7 @@ type testedMappings struct {
 	Mappings  []testedMapping `json:"mappings"` // none if the network could not be loaded
 	Examples  int             `json:"examples"`
 	Faults    []network.Fault `json:"faults"`
-	Elsewhere int             `json:"faults_elsewhere"` // for raccordo check
+	Elsewhere []network.Fault `json:"faults_elsewhere"` // in other files of the network
 }
 
 type testedMapping struct {
@@ -85,11 +85,11 @@ func (r testedMappings) text(w io.Writer) {
 	for _, f := range r.Faults {
 		fmt.Fprintln(w, f)
 	}
-	if r.Elsewhere > 0 {
-		fmt.Fprintf(w, "%d faults elsewhere in the network: raccordo check %s\n", r.Elsewhere, r.Network)
+	for _, f := range r.Elsewhere {
+		fmt.Fprintln(w, f)
 	}
-	if len(r.Faults)+r.Elsewhere > 0 {
-		fmt.Fprintf(w, "%d faults\n", len(r.Faults))
+	if n := len(r.Faults) + len(r.Elsewhere); n > 0 {
+		fmt.Fprintf(w, "%s, of which %d in mappings and code lists\n", count(n, "fault"), len(r.Faults))
 		return
 	}
 	rows := [][]string{{"MAPPING", "FROM", "TO", "EXAMPLES"}}
@@ -97,5 +97,5 @@ func (r testedMappings) text(w io.Writer) {
 		rows = append(rows, []string{m.Mapping, m.From, m.To, fmt.Sprint(m.Examples)})
 	}
 	table(w, rows)
-	fmt.Fprintf(w, "%d mappings, %d examples, all as they say\n", len(r.Mappings), r.Examples)
+	fmt.Fprintf(w, "%s, %s, all as they say\n", count(len(r.Mappings), "mapping"), count(r.Examples, "example"))
 }

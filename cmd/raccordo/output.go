@@ -76,3 +76,11 @@ func dash(s string) string {
 	}
 	return s
 }
+
+// count says how many: 1 fault, 2 faults.
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

@@ -26,6 +26,9 @@ func (p *process) parkedList(ctx context.Context, args []string) error {
 	if err := o.parse(args, 0, 0); err != nil {
 		return err
 	}
+	if err := o.page(q.Limit); err != nil {
+		return err
+	}
 	got, err := ask[control.ParkedPage](ctx, o, "parked/list", q)
 	if err != nil {
 		return err
@@ -90,6 +93,9 @@ func (p *process) reopen(ctx context.Context, args []string, what string) error 
 		return err
 	}
 	if err := o.required("reason"); err != nil {
+		return err
+	}
+	if err := o.code("reason", q.Reason); err != nil {
 		return err
 	}
 	if q.IDs, err = numbers(o.args); err != nil {

@@ -60,7 +60,7 @@ func (p *process) push(ctx context.Context, args []string) error {
 		fmt.Fprintf(p.stderr, "raccordo push: repeat it with --key-id %s\n", key)
 	}
 	if err != nil {
-		return err
+		return c.where(err)
 	}
 	if err := c.show(pushed{key, ack}, func(w io.Writer) { acknowledgementText(w, key, ack) }); err != nil {
 		return err

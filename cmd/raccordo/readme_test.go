@@ -31,6 +31,8 @@ func TestReadmeCommands(t *testing.T) {
 		line, _, _ = strings.Cut(strings.TrimSpace(line), "  #")
 		line = strings.TrimSpace(line)
 		switch {
+		case line == "":
+			continue
 		case n == 0:
 			require.True(t, strings.HasPrefix(line, "raccordo serve "))
 			s.serve(line)

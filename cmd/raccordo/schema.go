@@ -48,7 +48,10 @@ func (p *process) schemaCheck(_ context.Context, args []string) error {
 		for _, name := range declarations {
 			fmt.Fprintf(w, "note: %s is an XML declaration, no schema: raccordo check looks at it\n", name)
 		}
-		_ = r.WriteText(w) // show remembers the writer's error
+		for _, f := range r.Faults {
+			fmt.Fprintln(w, f)
+		}
+		fmt.Fprintf(w, "%s, %s\n", count(r.Files, "file"), count(len(r.Faults), "fault"))
 	})
 }
 

@@ -9,7 +9,7 @@ import (
 )
 
 func (p *process) stopDisclosures(ctx context.Context, args []string) error {
-	o := p.operator("stop-disclosures", "[--resume]",
+	o := p.operator("stop-disclosures", "--reason CODE [--resume]",
 		`Stops every disclosure at once: from its entry in the ledger on nothing is claimed, on any replica. Pushes are still accepted and wait.
 		With --resume they go on.`,
 		`raccordo stop-disclosures --reason data_breach
@@ -22,6 +22,9 @@ func (p *process) stopDisclosures(ctx context.Context, args []string) error {
 		return err
 	}
 	if err := o.required("reason"); err != nil {
+		return err
+	}
+	if err := o.code("reason", reason); err != nil {
 		return err
 	}
 	got, err := ask[control.Entry](ctx, o, "stop-disclosures", control.StopRequest{Stopped: !resume, Reason: reason})

@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -32,17 +35,37 @@ func (p *process) addKey(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	if isPrivate(key) {
+		return errors.New("this is a private key, which never leaves its system: give the public one, as raccordo token --new-key --out FILE writes it")
+	}
 	got, err := ask[control.System](ctx, o, "system/add-key", control.KeyRequest{System: exchange.SystemID(o.args[0]), Key: key})
 	if err != nil {
 		return err
 	}
 	return o.show(got, func(w io.Writer) {
-		fmt.Fprintf(w, "%s has %d keys: %s\n", got.System, len(got.Keys), strings.Join(got.Keys, " "))
+		fmt.Fprintf(w, "%s has %s: %s\n", got.System, count(len(got.Keys), "key"), strings.Join(got.Keys, " "))
 		table(w, [][]string{{"client id", got.Client}})
 		for _, id := range slices.Sorted(maps.Keys(got.Purposes)) {
 			fmt.Fprintf(w, "purpose id %s: %s\n", id, got.Purposes[id])
 		}
 	})
+}
+
+// isPrivate is whether what should be a public key is, or holds, a private one.
+func isPrivate(key []byte) bool {
+	for rest := key; ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		if strings.Contains(block.Type, "PRIVATE KEY") {
+			return true
+		}
+	}
+	var jwk struct {
+		D json.RawMessage `json:"d"`
+	}
+	return json.Unmarshal(key, &jwk) == nil && len(jwk.D) > 0
 }
 
 func (p *process) listSystems(ctx context.Context, args []string) error {
@@ -77,6 +100,9 @@ func (p *process) rotateKeys(ctx context.Context, args []string) error {
 	}
 	if err := o.required("keys"); err != nil {
 		return err
+	}
+	if !slices.Contains([]string{"signing", "digest", "voucher"}, *keys) {
+		return usagef("--keys must be signing, digest or voucher")
 	}
 	got, err := ask[control.Entry](ctx, o, "keys/rotate", control.RotateRequest{Keys: *keys})
 	if err != nil {

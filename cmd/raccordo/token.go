@@ -37,7 +37,7 @@ func (p *process) token(ctx context.Context, args []string) error {
 	}
 	v, err := caller.Voucher(ctx)
 	if err != nil {
-		return err
+		return c.where(err)
 	}
 	shown := map[string]string{"access_token": v.Token, "token_type": "Bearer", "expires_at": instant(v.Expires)}
 	return c.show(shown, func(w io.Writer) { fmt.Fprintln(w, v.Token) })

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"raccordo/connectors"
@@ -22,7 +23,7 @@ type Options struct {
 
 	Once    bool   // play the scenario and end
 	Seed    uint64 // same seed, same content; 0 counts as 1
-	DataDir string // where everything is kept; "" is a temporary directory, removed at the end
+	DataDir string // where everything is kept, empty or not there yet; "" is a temporary directory, removed at the end
 	Out     string // directory to leave what was received, ledger, key and summary in; "" leaves nothing
 	Listen  string // address of the API; "" is 127.0.0.1:8080, or a free port where that is taken
 	Admin   string // address of the metrics; "" is 127.0.0.1:9464, or a free port
@@ -39,8 +40,8 @@ var (
 	// ErrMismatch says that the numbers of a run do not fit each other; every
 	// finding is in the summary.
 	ErrMismatch = errors.New("the numbers of the demonstration do not balance")
-	// ErrUsed says that a scenario was played in the data directory before.
-	ErrUsed = errors.New("the data directory was used by a demonstration before")
+	// ErrUsed says that the data directory is no empty directory.
+	ErrUsed = errors.New("the data directory of a demonstration must be empty, or not there yet")
 )
 
 func (o *Options) defaults() error {
@@ -88,8 +89,12 @@ func Run(ctx context.Context, opt Options) (Summary, error) {
 	if err != nil {
 		return Summary{}, fmt.Errorf("demonstration: %w", err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "hub")); err == nil {
+	switch entries, err := os.ReadDir(dir); {
+	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, syscall.ENOTDIR), err == nil && len(entries) > 0:
 		return Summary{}, fmt.Errorf("%w: %s", ErrUsed, dir)
+	case err != nil:
+		return Summary{}, fmt.Errorf("demonstration: data directory: %w", err)
 	}
 	w, err := open(ctx, opt, dir)
 	if err != nil {
@@ -129,6 +134,7 @@ func (w *world) play(ctx context.Context) (Summary, error) {
 			return Summary{Seed: w.opt.Seed}, err
 		}
 	}
+	w.lookAgain(end)
 	s, err := w.summarise(end)
 	if err == nil && len(s.Findings) > 0 {
 		err = fmt.Errorf("%w: %d findings, the first: %s", ErrMismatch, len(s.Findings), s.Findings[0])

@@ -209,6 +209,15 @@ func (w *world) watchStanding(ctx context.Context) {
 	}
 }
 
+// lookAgain brings the line about the last request up to date once everything
+// under way has ended: nothing is pending then.
+func (w *world) lookAgain(ctx context.Context) {
+	if st := w.standing.Load(); st != nil {
+		st.seen.Store(nil) // rather no line than an old one
+		w.watchStanding(ctx)
+	}
+}
+
 // reasonInLedger is why a record was not released: the sender is not told, the
 // ledger is.
 func (w *world) reasonInLedger(ctx context.Context, record exchange.RecordID, flow exchange.FlowID) string {
