@@ -21,7 +21,6 @@ type machine struct {
 	records  int
 	versions int
 	halted   bool
-	stopped  bool
 }
 
 var (

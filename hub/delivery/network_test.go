@@ -101,11 +101,9 @@ func personsOf(v any) (out []string) {
 
 // network is one version of it.
 type network struct {
-	digest    exchange.Digest
-	flows     map[exchange.FlowID]*flow
-	order     []exchange.FlowID
-	consents  exchange.CategorySet
-	agreement exchange.AgreementFact
+	digest exchange.Digest
+	flows  map[exchange.FlowID]*flow
+	order  []exchange.FlowID
 }
 
 func (n *network) Digest() exchange.Digest { return n.digest }
