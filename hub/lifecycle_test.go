@@ -34,12 +34,12 @@ func scratch(t *testing.T) string {
 	return dir
 }
 
-// options of a hub that is made by hand; its recipients are never called.
+// options of a hub that is made by hand, on a small network that calls nobody.
 func options(t *testing.T, dir string) hub.Options {
 	t.Helper()
 	kinds, err := connectors.NewSet(standard.Kinds()...)
 	require.NoError(t, err)
-	return hub.Options{Config: hubtest.Config(dir), Kinds: kinds, Network: builtin(t), Version: "test"}
+	return hub.Options{Config: hubtest.Config(dir), Kinds: kinds, Network: os.DirFS("network/testdata/small"), Version: "test"}
 }
 
 func stopped(t *testing.T, h *hub.Hub) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"raccordo/hub"
 	"raccordo/hub/client"
@@ -23,13 +24,21 @@ import (
 func fill(t *testing.T, h *hubtest.Hub, from, n int) {
 	t.Helper()
 	c := h.As(livorno)
+	var all errgroup.Group
+	all.SetLimit(16)
 	for i := from; i < from+n; i++ {
-		body := strings.Replace(request(i, "IGIENE", fmt.Sprintf("LI-%d", i%7)), `"nome":"Prova"`, `"nome":"`+strings.Repeat("x", 60)+`"`, 1)
-		_, err := c.Push(t.Context(), client.Push{Type: "service_request", Key: fmt.Sprintf("fill-%d", i), MediaType: "application/json",
-			Body: exchange.NewPayload([]byte(body))})
-		require.NoError(t, err)
+		all.Go(func() error {
+			_, err := c.Push(t.Context(), filling(i))
+			return err
+		})
 	}
+	require.NoError(t, all.Wait())
 	h.AwaitFlow("livorno_provider", exchange.StateDelivered, int64(from+n))
+}
+
+func filling(i int) client.Push {
+	body := strings.Replace(request(i, "IGIENE", fmt.Sprintf("LI-%d", i%7)), `"nome":"Prova"`, `"nome":"`+strings.Repeat("x", 60)+`"`, 1)
+	return client.Push{Type: "service_request", Key: fmt.Sprintf("fill-%d", i), MediaType: "application/json", Body: exchange.NewPayload([]byte(body))}
 }
 
 func firstOffset(t *testing.T, h *hubtest.Hub) int64 {
@@ -108,8 +117,7 @@ func TestUpkeepGivesUpWhatNobodyNeeds(t *testing.T) {
 	require.True(t, sealedBefore(t, h, probe[keys.PlaceWaiting]), "a record of that day waits")
 
 	// What is left is whole: keys of today answer, what waits is fetched.
-	ack, err := h.As(livorno).Push(t.Context(), client.Push{Type: "service_request", Key: "fill-2400", MediaType: "application/json",
-		Body: exchange.NewPayload([]byte(strings.Replace(request(2400, "IGIENE", fmt.Sprintf("LI-%d", 2400%7)), `"nome":"Prova"`, `"nome":"`+strings.Repeat("x", 60)+`"`, 1)))})
+	ack, err := h.As(livorno).Push(t.Context(), filling(2400))
 	require.NoError(t, err)
 	require.NotNil(t, ack.Lines[0].Record)
 	h.AwaitFlow("livorno_provider", exchange.StateDelivered, 2505)
