@@ -38,6 +38,8 @@ func TestReadmeCommands(t *testing.T) {
 			s.serve(line)
 		case strings.HasPrefix(line, "export "):
 			s.env = append(s.env, strings.TrimPrefix(line, "export "))
+		case strings.HasPrefix(line, "raccordo mailbox ") && !strings.HasSuffix(line, "--ack"):
+			s.await("by flow livorno_work", line)
 		default:
 			s.must(line)
 		}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -45,7 +46,12 @@ func (p *process) serve(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	logger, closer := telemetry.NewLogger(p.stderr, levelOf(config.Log.Level), nil)
+	var running atomic.Pointer[hub.Hub]
+	logger, closer := telemetry.NewLogger(p.stderr, levelOf(config.Log.Level), func() {
+		if h := running.Load(); h != nil {
+			h.LogDropped()
+		}
+	})
 	defer func() { _ = closer.Close() }()
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -55,15 +61,24 @@ func (p *process) serve(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	running.Store(h)
 	if err := h.Start(ctx); err != nil {
 		return errors.Join(err, p.stop(h, signals, config))
 	}
 	if err := c.announce(ctx, h, config); err != nil {
 		return errors.Join(err, p.stop(h, signals, config))
 	}
-	logger.Info("stopping", "signal", (<-signals).String())
-	return p.stop(h, signals, config)
+	select {
+	case s := <-signals:
+		logger.Info("stopping", "signal", s.String())
+		return p.stop(h, signals, config)
+	case <-h.Failed(): // what was written last is not known: only a restart reads it again
+		return errors.Join(errBroken, p.stop(h, signals, config))
+	}
 }
+
+// errBroken has the process exit 1, so that whoever supervises it starts it again.
+var errBroken = errors.New("the hub cannot go on: see its log; the next start goes on from what is on disk")
 
 // stop drains the hub, within a bound; a second signal cuts it off.
 func (p *process) stop(h *hub.Hub, signals <-chan os.Signal, config hub.Config) error {

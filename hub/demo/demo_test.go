@@ -189,6 +189,15 @@ func TestUsedDirectoriesAreRefused(t *testing.T) {
 	require.ErrorIs(t, err, ErrUsed)
 
 	opt = options(t)
+	require.NoError(t, os.MkdirAll(opt.DataDir, 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(opt.DataDir, "of_somebody"), nil, 0o600))
+	_, err = Run(context.Background(), opt)
+	require.ErrorIs(t, err, ErrUsed, "whatever it holds")
+	opt.DataDir = filepath.Join(opt.DataDir, "of_somebody")
+	_, err = Run(context.Background(), opt)
+	require.ErrorIs(t, err, ErrUsed, "a file")
+
+	opt = options(t)
 	require.NoError(t, os.MkdirAll(filepath.Join(opt.Out, "received"), 0o700))
 	_, err = Run(context.Background(), opt)
 	require.ErrorContains(t, err, "another run")

@@ -88,6 +88,9 @@ func TestTrickle(t *testing.T) {
 	require.True(t, got.s.Verified)
 	require.True(t, got.s.Balanced)
 	require.Positive(t, got.s.Flows["pistoia_health"].Reasons["withheld/consent_withdrawn"])
+	last := screen.find(t, `(?s)raccordo demo: the end(.*)numbers balance: true`)[1]
+	require.Contains(t, last, "on consent "+command[2])
+	require.NotContains(t, last, "pending", "everything under way has ended")
 	_, err = os.Stat(filepath.Join(opt.Out, "summary.json"))
 	require.NoError(t, err)
 }
