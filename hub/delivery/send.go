@@ -84,7 +84,7 @@ func (r *recipient) send(ctx context.Context, p *parcel, records []*record) []re
 	r.d.opt.Metrics.Sent(r.system, outcomeLabel(res), len(records), r.d.opt.Clock.Monotonic()-began)
 	if err != nil {
 		r.log.Warn("send ended without a plain answer", "system", string(r.system), "outcome", res.Overall.String(),
-			"records", len(records))
+			"records", len(records), "why", err.Error()) // of a closed set, or a connector's own: never what was sent
 	}
 	r.mu.Lock() // a spill reads marks
 	defer r.mu.Unlock()
