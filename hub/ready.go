@@ -112,6 +112,9 @@ var classes = [2]exchange.Class{exchange.ClassPrompt, exchange.ClassBulk}
 // again what is on disk, helps: then the process should stop it and exit.
 func (h *Hub) Failed() <-chan struct{} { return h.failed }
 
+// LogDropped counts a line of the log that could not be written.
+func (h *Hub) LogDropped() { h.metrics.LogDropped() }
+
 func (h *Hub) fail(err error) {
 	h.failOnce.Do(func() {
 		h.log.Error("the hub cannot go on and must be restarted", "error", err.Error())
