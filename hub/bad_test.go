@@ -280,7 +280,7 @@ func TestWhatBadRowsChangeIsGood(t *testing.T) {
 	require.Equal(t, http.StatusAccepted, status, "%s", raw)
 	// The same key and body is the same request, whatever it is called.
 	for _, media := range []string{"application/json", "application/x-ndjson"} {
-		status, ack, raw = b.send(t, &badRow{Key: text("valid-key"), Media: text(media)}, 3)
+		status, _, raw = b.send(t, &badRow{Key: text("valid-key"), Media: text(media)}, 3)
 		require.Equal(t, http.StatusAccepted, status, "%s", raw)
 		require.Contains(t, string(raw), b.names["{record}"])
 	}

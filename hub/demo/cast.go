@@ -76,15 +76,6 @@ func syllables(n int) string {
 	return b.String()
 }
 
-// secrets are the texts that must never appear in a log or metric.
-func (c *cast) secrets() []string {
-	var out []string
-	for _, p := range c.all {
-		out = append(out, p.Family, p.CF, p.STP, p.Local)
-	}
-	return out
-}
-
 // omocodeInYear is p's codice fiscale as the tax agency writes it when another
 // person has the same: the last digit of the year as a letter, and the check
 // character that belongs to it. It is valid; INPS's pattern refuses it.
