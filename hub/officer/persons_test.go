@@ -61,7 +61,7 @@ func TestDossiers(t *testing.T) {
 	require.NotEqual(t, d.Dossier, again.Dossier)
 	list, err := f.officer.Dossiers(t.Context(), p)
 	require.NoError(t, err)
-	require.Len(t, list, 3)
+	require.Len(t, list, 2)
 	list, err = f.officer.Dossiers(t.Context(), local1(t, "nobody-1"))
 	require.NoError(t, err)
 	require.Empty(t, list)
