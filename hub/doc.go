@@ -5,9 +5,14 @@
 // accepted before what is needed to account for it is ready, and a stop takes
 // no new request, lets every parcel under way end and be settled, and leaves a
 // data directory the next start goes on from. Each thing that is opened is
-// closed, last first, whatever else fails.
+// closed, last first, whatever else fails. Upkeep gives nothing up that somebody
+// may still need, and nothing at all while something is wrong.
 //
-// It refuses to start on a network with a single fault, on a data directory
-// that another hub uses, on halves of two hubs, and with a clock that cannot
-// be trusted (then nothing is written until an operator confirms it).
+// It refuses to start on a configuration or network with a single fault, on a
+// data directory that another hub uses, and on halves of two hubs. With a clock
+// that cannot be trusted nothing is written until an operator confirms it; with
+// a stream, store and outside checkpoint that do not fit each other it is
+// quarantined: callers get 503, nothing is written, and the operators' listeners
+// say why. After an error of unknown outcome it serves nobody any more
+// ([Hub.Failed]).
 package hub

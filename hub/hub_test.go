@@ -7,7 +7,6 @@ import (
 	"crypto/rsa"
 	"encoding/json"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
@@ -38,9 +37,7 @@ func start(t *testing.T, dir string) *hub.Hub {
 	c := hub.DefaultConfig()
 	c.DataDir, c.Network, c.Listen, c.Admin.Listen = dir, network, "127.0.0.1:0", "127.0.0.1:0"
 	c.Delivery.SendTimeout = 2 * time.Second
-	level := slog.LevelInfo
-	h, err := hub.New(t.Context(), hub.Options{Config: c, Kinds: kinds, Version: "test",
-		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))})
+	h, err := hub.New(t.Context(), hub.Options{Config: c, Kinds: kinds, Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +133,8 @@ const guidance = `{"ente":"il_simbolo","numero":"L-1","registrata_il":"2026-03-0
 // cut down, mapped, fetched by ARTI's office, acknowledged and accounted for;
 // and the exported ledger verifies with the public key alone.
 func TestOneRecordEndToEnd(t *testing.T) {
-	dir := t.TempDir()
+	t.Parallel()
+	dir := scratch(t)
 	h := start(t, dir)
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
