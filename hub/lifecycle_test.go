@@ -143,6 +143,30 @@ func TestPortThatComesFree(t *testing.T) {
 	stopped(t, h)
 }
 
+// F11: the same configuration started twice says that the directory is in use,
+// not that a port is; without the first one it starts, whatever was left behind.
+func TestStartedTwice(t *testing.T) {
+	t.Parallel()
+	o := options(t, scratch(t))
+	h, err := hub.New(t.Context(), o)
+	require.NoError(t, err)
+	require.NoError(t, h.Start(t.Context()))
+	o.Config.Listen, o.Config.Admin.Listen = h.Addr(), h.AdminAddr()
+	_, err = hub.New(t.Context(), o)
+	require.ErrorIs(t, err, hub.ErrInUse)
+	require.ErrorContains(t, err, o.Config.DataDir)
+	require.NoError(t, h.Ready(t.Context()), "the first one does not care")
+	c := control.Dial(filepath.Join(o.Config.DataDir, "control.sock"))
+	_, err = control.Call[control.Status](t.Context(), c, "status", control.Nothing{})
+	require.NoError(t, err)
+	stopped(t, h)
+	require.NoError(t, os.WriteFile(filepath.Join(o.Config.DataDir, "control.sock"), nil, 0o644)) // as a kill may leave one
+	h, err = hub.New(t.Context(), o)
+	require.NoError(t, err)
+	require.NoError(t, h.Start(t.Context()))
+	stopped(t, h)
+}
+
 func TestStopBeforeStartAndAgain(t *testing.T) {
 	goroutines, files := opened(t)
 	o := options(t, scratch(t))

@@ -20,6 +20,7 @@ import (
 	"raccordo/hub/api"
 	"raccordo/hub/control"
 	"raccordo/hub/exchange"
+	"raccordo/hub/store/sqlite"
 	"raccordo/hub/telemetry"
 )
 
@@ -27,16 +28,28 @@ import (
 const maxConnections = 2048
 
 // bind opens the listeners of the network, so that a port that is taken is
-// known before anything is made in the data directory.
-func (h *Hub) bind(context.Context) error {
+// known before anything is made in the data directory. A port that another hub
+// on this very directory has taken is told as what it is.
+func (h *Hub) bind(ctx context.Context) error {
+	err := h.bindPorts()
+	if err == nil {
+		return nil
+	}
+	if _, there := os.Stat(filepath.Join(h.cfg.DataDir, sqlite.FileName)); there == nil {
+		if used := h.openData(ctx); errors.Is(used, ErrInUse) {
+			return used
+		}
+	}
+	return err
+}
+
+func (h *Hub) bindPorts() error {
 	var err error
 	if h.apiListener, err = h.listen(h.cfg.Listen, "listen"); err != nil {
 		return err
 	}
-	if h.adminListener, err = h.listen(h.cfg.Admin.Listen, "admin.listen"); err != nil {
-		return err
-	}
-	return nil
+	h.adminListener, err = h.listen(h.cfg.Admin.Listen, "admin.listen")
+	return err
 }
 
 func (h *Hub) listen(address, key string) (net.Listener, error) {
