@@ -110,9 +110,9 @@ func (h *Hub) openDelivery(ctx context.Context) error {
 	if h.former, err = h.formerFlows(ctx); err != nil {
 		return err
 	}
-	former := make(map[exchange.FlowID]exchange.SystemID, len(h.former))
-	for id, f := range h.former {
-		former[id] = f.Recipient
+	former := func(id exchange.FlowID) (exchange.SystemID, bool) {
+		f, ok := h.former[id]
+		return f.Recipient, ok
 	}
 	outlets := map[exchange.SystemID]*delivery.Outlet{}
 	for id, o := range h.outlets {

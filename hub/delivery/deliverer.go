@@ -37,8 +37,10 @@ type Unread interface {
 
 // Options of a [Deliverer]. Zero numbers mean the defaults named here.
 type Options struct {
-	Plan     func() Plan                           // the network in force; required
-	Former   map[exchange.FlowID]exchange.SystemID // recipients of flows of earlier networks
+	Plan func() Plan // the network in force; required
+	// Former is the recipient of a flow of an earlier network, false for one
+	// that was never known; safe for concurrent use. Nil: there was none.
+	Former   func(exchange.FlowID) (exchange.SystemID, bool)
 	Views    Views
 	Ledger   Ledger
 	Side     Side // where counts of suspect records are kept; nil: in memory only

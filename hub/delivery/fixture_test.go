@@ -46,7 +46,7 @@ type bench struct {
 	intake *testSealer // with the same key
 	stream *memStream
 	plan   atomic.Pointer[network]
-	former map[exchange.FlowID]exchange.SystemID
+	former *formerFlows
 	sinks  map[exchange.SystemID]*sink
 	namer  connectors.Namer
 	change func(*Options)
@@ -74,6 +74,28 @@ type expected struct {
 	lane   store.LaneKey
 	at     exchange.Position // of the lane, once it is passed
 }
+
+// formerFlows remembers where flows led; a deliverer reads it while networks
+// are adopted.
+type formerFlows struct {
+	mu    sync.Mutex
+	flows map[exchange.FlowID]exchange.SystemID
+}
+
+func (f *formerFlows) add(id exchange.FlowID, s exchange.SystemID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.flows[id] = s
+}
+
+func (f *formerFlows) find(id exchange.FlowID) (exchange.SystemID, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s, ok := f.flows[id]
+	return s, ok
+}
+
+func (f *formerFlows) of(id exchange.FlowID) exchange.SystemID { s, _ := f.find(id); return s }
 
 type lockedLog struct {
 	mu sync.Mutex
@@ -126,7 +148,7 @@ func (b *bench) end() {
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{t: t, clock: &stepClock{SystemClock: exchange.NewSystemClock()}, stream: newMemStream(), sinks: map[exchange.SystemID]*sink{},
-		former: map[exchange.FlowID]exchange.SystemID{}, people: map[string]exchange.SubjectID{}, log: &lockedLog{}}
+		former: &formerFlows{flows: map[exchange.FlowID]exchange.SystemID{}}, people: map[string]exchange.SubjectID{}, log: &lockedLog{}}
 	b.w = &witness{b: b}
 	key, vkey, err := note.GenerateKey(rand.Reader, "raccordo/test")
 	b.must(err)
@@ -179,7 +201,7 @@ func (b *bench) adoptLedger(n *network) {
 	b.must(err)
 	b.submit(&ledger.Change{Draft: &ledger.Draft{Kind: exchange.KindAdoption, Fact: fact}, Adopt: &n.digest})
 	for id, f := range n.flows {
-		b.former[id] = f.recipient.System
+		b.former.add(id, f.recipient.System)
 	}
 }
 
@@ -187,7 +209,7 @@ func (b *bench) adoptLedger(n *network) {
 func (b *bench) start() {
 	b.t.Helper()
 	b.life = &life{b: b}
-	opt := Options{Plan: func() Plan { return b.plan.Load() }, Former: b.former, Views: b.life, Ledger: b.life, Side: b.life, Stream: b.stream,
+	opt := Options{Plan: func() Plan { return b.plan.Load() }, Former: b.former.find, Views: b.life, Ledger: b.life, Side: b.life, Stream: b.stream,
 		Sealer: b.sealer, Sinks: Sinks{}, Outlets: map[exchange.SystemID]*Outlet{gamma: {Namer: b.namer}}, Clock: b.clock,
 		Logger: slog.New(slog.NewJSONHandler(b.log, nil)), Random: mathrand.New(mathrand.NewPCG(1, 2)), Limits: schemas.DefaultLimits(), Worked: b.worked}
 	b.worked = nil

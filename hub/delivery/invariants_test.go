@@ -190,7 +190,7 @@ func (b *bench) rows(k *book) {
 	b.t.Helper()
 	bySystem := map[exchange.SystemID][]exchange.DisclosureID{}
 	for _, x := range b.accepted {
-		s := b.former[x.flow]
+		s := b.former.of(x.flow)
 		bySystem[s] = append(bySystem[s], exchange.NewDisclosureID(x.record, x.flow))
 	}
 	b.must(b.store.View(context.Background(), func(tx store.ReadTx) error {
@@ -221,7 +221,7 @@ func (b *bench) balances(k *book) {
 		key := place{x.record, exchange.FlowNumber(x.flow)}
 		known[key] = true
 		s, decided := k.now[key]
-		at, ok := k.cursors[store.CursorKey{System: b.former[x.flow], LaneKey: x.lane}]
+		at, ok := k.cursors[store.CursorKey{System: b.former.of(x.flow), LaneKey: x.lane}]
 		passed := ok && !at.Position.Before(x.at)
 		waits, parked, open := len(k.waiting[key]), len(k.parked[key]), k.open[key]
 		bad := func(why string) {

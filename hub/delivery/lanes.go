@@ -364,8 +364,10 @@ func (d *Deliverer) leads(plan Plan, id exchange.FlowID) (exchange.SystemID, boo
 	if f := plan.Flow(id); f != nil {
 		return f.Recipient().System, true
 	}
-	system, ok := d.opt.Former[id]
-	return system, ok
+	if d.opt.Former == nil {
+		return "", false
+	}
+	return d.opt.Former(id)
 }
 
 // isolate quarantines a lane: nothing more is read of it until an operator has

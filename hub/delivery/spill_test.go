@@ -165,7 +165,10 @@ func TestMemory(t *testing.T) {
 		before := uint64(0)
 		for i := range 3000 {
 			b.accept(rec{ref: fmt.Sprintf("a%04d", i), person: fmt.Sprintf("Person %d", i%50), flows: flows(plainFlow)})
-			b.stream.topics[exchange.ClassPrompt].entries[i].payload = append([]byte(nil), b.stream.topics[exchange.ClassPrompt].entries[i].payload...)
+			b.stream.mu.Lock()
+			entry := &b.stream.topics[exchange.ClassPrompt].entries[i]
+			entry.payload = append([]byte(nil), entry.payload...)
+			b.stream.mu.Unlock()
 			if i%20 == 19 {
 				b.pass(time.Second)
 			}
