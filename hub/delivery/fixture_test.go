@@ -518,11 +518,10 @@ func (l *life) after(kind exchange.EntryKind, n int) {
 func (l *life) spare() { l.mu.Lock(); defer l.mu.Unlock(); l.at, l.past = nil, nil }
 
 func (l *life) count(kind exchange.EntryKind, n int) func(exchange.EntryKind) {
+	var left atomic.Int64 // submits come from several goroutines
+	left.Store(int64(n))
 	return func(k exchange.EntryKind) {
-		if k != kind {
-			return
-		}
-		if n--; n == 0 {
+		if k == kind && left.Add(-1) == 0 {
 			l.dead.Store(true)
 		}
 	}
