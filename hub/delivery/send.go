@@ -84,7 +84,7 @@ func (r *recipient) send(ctx context.Context, p *parcel, records []*record) []re
 	r.d.opt.Metrics.Sent(r.system, outcomeLabel(res), len(records), r.d.opt.Clock.Monotonic()-began)
 	if err != nil {
 		r.log.Warn("send ended without a plain answer", "system", string(r.system), "outcome", res.Overall.String(),
-			"records", len(records), "why", err.Error()) // of a closed set, or a connector's own: never what was sent
+			"records", len(records), "why", trouble(err))
 	}
 	r.mu.Lock() // a spill reads marks
 	defer r.mu.Unlock()
@@ -118,6 +118,19 @@ func (r *recipient) call(ctx context.Context, p connectors.Parcel) (res connecto
 		}
 	}()
 	return r.sink.Send(ctx, p)
+}
+
+// trouble is why a send ended as it did, of a closed set: a connector of somebody
+// else's could quote in its error what it sent.
+func trouble(err error) string {
+	var t connectors.Trouble
+	switch {
+	case errors.As(err, &t):
+		return string(t)
+	case errors.Is(err, errPanic):
+		return "connector_panicked"
+	}
+	return "connector_error"
 }
 
 // alien reports whether something answered that is not what was agreed (HTML, a
